@@ -1,0 +1,41 @@
+# Every target sets itself up: a virtual environment in .venv, installed once with the tested versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check lint format clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.installed  ## compare four strategies on the quickstart scenario
+	$(BIN)/wirelessfl compare scenarios/quickstart.yaml \
+		--strategies adaptive,uniform,data_proportional,full --seeds 0-2 --out results/demo --overwrite
+
+test: $(VENV)/.dev  ## every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## the fast tests
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+lint: $(VENV)/.dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## forget the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	@echo "Installing wirelessfl into $(VENV) (once; a few minutes)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@echo "Installing the test tools into $(VENV) (once)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

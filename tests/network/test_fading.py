@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy.special import j0
+
+from wirelessfl.network.fading import FadingModel, fading_model
+from wirelessfl.scenario.network import (
+    GilbertElliott,
+    Jakes,
+    Nakagami,
+    NoFading,
+    RayleighBlock,
+    Rician,
+)
+
+CLIENTS = 60
+K_DB = 6.0
+CONFIGS = {
+    "none": NoFading(),
+    "rayleigh_block": RayleighBlock(),
+    "rician": Rician(k_factor_db=K_DB),
+    "nakagami": Nakagami(m=3.0),
+    "jakes": Jakes(),
+    "gilbert_elliott": GilbertElliott(mean_good_s=3.0, mean_bad_s=1.0),
+}
+VARIANCE = {  # of the power gain
+    "rayleigh_block": 1.0,
+    "rician": (1 + 2 * 10 ** (K_DB / 10)) / (1 + 10 ** (K_DB / 10)) ** 2,
+    "nakagami": 1 / 3,
+    "jakes": 1 - 1 / 16,
+}
+
+
+def build(config, clients: int = CLIENTS, seed: int = 1) -> FadingModel:
+    return fading_model(config, 3.5e9, np.full(clients, 10 ** (K_DB / 10)), seed)
+
+
+MODELS = {kind: build(config) for kind, config in CONFIGS.items()}
+EVERYONE = np.arange(CLIENTS)
+
+
+@pytest.mark.parametrize("kind", VARIANCE)
+def test_power_has_mean_one_and_the_right_variance(kind: str):
+    model = build(CONFIGS[kind], clients=2000)
+    stride = 1 if kind != "jakes" else 50
+    power = model.gain("uplink", np.arange(2000), np.arange(-50, 50) * stride)
+    assert power.min() >= 0.0
+    assert power.mean() == pytest.approx(1.0, abs=0.015)
+    assert power.var() == pytest.approx(VARIANCE[kind], abs=0.03)
+
+
+def test_rayleigh_power_is_exponential():
+    power = MODELS["rayleigh_block"].gain("uplink", EVERYONE, np.arange(2000))
+    for level in (0.1, 1.0, 3.0):
+        assert np.mean(power > level) == pytest.approx(math.exp(-level), abs=0.004)
+
+
+def test_rician_without_a_direct_path_is_rayleigh():
+    model = fading_model(Rician(k_factor_db=0.0), 3.5e9, np.zeros(CLIENTS), 1)
+    slots = np.arange(20)
+    np.testing.assert_allclose(
+        model.gain("downlink", EVERYONE, slots),
+        MODELS["rayleigh_block"].gain("downlink", EVERYONE, slots),
+    )
+
+
+@pytest.mark.parametrize("kind", ["rayleigh_block", "rician", "nakagami"])
+def test_block_fading_is_independent_from_slot_to_slot(kind: str):
+    power = MODELS[kind].gain("uplink", EVERYONE, np.arange(1000)) - 1.0
+    assert abs(np.mean(power[:, 1:] * power[:, :-1])) < 0.02
+
+
+def test_jakes_power_follows_the_squared_bessel_function():
+    """Power covariance of a complex Gaussian process with correlation J0 is J0^2."""
+    power = build(Jakes(), clients=4000).gain("uplink", np.arange(4000), np.arange(40)) - 1.0
+    for lag in (0, 1, 2, 3, 4, 6, 9, 12):
+        covariance = np.mean(power[:, lag:] * power[:, : 40 - lag])
+        assert covariance == pytest.approx(j0(2 * np.pi * 0.1 * lag) ** 2, abs=0.09)
+
+
+def test_jakes_is_stationary():
+    model = build(Jakes(), clients=20_000)
+    power = model.gain("uplink", np.arange(20_000), np.array([0, 10**6, -(10**6)]))
+    np.testing.assert_allclose(power.var(axis=0), VARIANCE["jakes"], atol=0.06)
+
+
+def test_jakes_slots_sample_one_process():
+    coarse = build(Jakes(coherence_time_s=0.423, slot_s=0.3))  # Doppler 1 Hz
+    fine = build(Jakes(coherence_time_s=0.423, slot_s=0.1))
+    np.testing.assert_allclose(  # both have a slot whose middle is t = 0.45 s
+        coarse.gain("uplink", EVERYONE, np.array([1])),
+        fine.gain("uplink", EVERYONE, np.array([4])),
+    )
+
+
+def test_outages_have_the_stationary_law_and_geometric_durations():
+    config = GilbertElliott(mean_good_s=3.0, mean_bad_s=1.0, bad_gain_db=-20.0)
+    model = build(config, clients=400)
+    gain = model.gain("uplink", np.arange(400), np.arange(-1000, 1000))
+    assert set(np.unique(gain)) == {0.01, 1.0}
+    bad = gain == 0.01
+    assert bad.mean() == pytest.approx(0.25, abs=0.01)
+    was, now = bad[:, :-1], bad[:, 1:]
+    recover, fail = model.slot_s / 1.0, model.slot_s / 3.0
+    assert np.mean(~now[was]) == pytest.approx(recover, abs=0.003)
+    assert np.mean(now[~was]) == pytest.approx(fail, abs=0.002)
+    # Markov: having been bad for long makes recovery no more likely
+    long_bad = bad[:, :-4] & bad[:, 1:-3] & bad[:, 2:-2] & bad[:, 3:-1]
+    assert np.mean(~bad[:, 4:][long_bad]) == pytest.approx(recover, abs=0.005)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@settings(max_examples=30, deadline=None)
+@given(
+    clients=st.lists(st.integers(0, CLIENTS - 1), min_size=1, max_size=6),
+    slots=st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=5),
+    direction=st.sampled_from(["uplink", "downlink"]),
+)
+def test_a_gain_is_the_same_in_any_batch_and_order(kind, clients, slots, direction):
+    model = MODELS[kind]
+    together = model.gain(direction, np.array(clients), np.array(slots))
+    assert together.shape == (len(clients), len(slots))
+    for i, client in enumerate(clients):
+        for j, slot in enumerate(slots):
+            alone = model.gain(direction, np.array([client]), np.array([slot]))
+            assert alone[0, 0] == together[i, j]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CONFIGS if kind != "none"])
+def test_a_long_run_of_slots_equals_its_parts(kind: str):
+    model, slots = MODELS[kind], np.arange(-150, 150)
+    whole = model.gain("uplink", EVERYONE, slots)
+    np.testing.assert_array_equal(whole[7:9], model.gain("uplink", EVERYONE[7:9], slots))
+    np.testing.assert_array_equal(whole[:, ::-17], model.gain("uplink", EVERYONE, slots[::-17]))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CONFIGS if kind != "none"])
+def test_links_and_seeds_have_their_own_fading(kind: str):
+    slots = np.arange(300)
+    mine = MODELS[kind].gain("uplink", EVERYONE, slots)
+    for other in (
+        MODELS[kind].gain("downlink", EVERYONE, slots),
+        build(CONFIGS[kind], seed=2).gain("uplink", EVERYONE, slots),
+    ):
+        assert abs(np.corrcoef(mine.ravel(), other.ravel())[0, 1]) < 0.1
+
+
+def test_pace_comes_from_speed_or_coherence_time():
+    doppler_hz = 10.0 * 3.5e9 / 299_792_458
+    assert build(RayleighBlock(speed_mps=10.0)).slot_s == pytest.approx(0.423 / doppler_hz)
+    assert build(RayleighBlock(coherence_time_s=0.01)).slot_s == 0.01
+    assert build(Jakes(speed_mps=10.0)).slot_s == pytest.approx(0.1 / doppler_hz)
+    assert RayleighBlock().speed_mps == 1.0
+    assert MODELS["none"].slot_s == math.inf
+    with pytest.raises(ValidationError, match="either speed or coherence_time"):
+        RayleighBlock(speed_mps=1.0, coherence_time_s=0.1)

@@ -1,0 +1,43 @@
+"""Wall-clock simulation of federated LoRA fine-tuning over wireless networks of uneven devices.
+
+    import wirelessfl as wfl
+
+    scenario = wfl.load("scenarios/quickstart.yaml", overrides={"seed": 3})
+    trace = wfl.simulate(scenario)
+    trace.rounds, trace.clients, trace.events
+    study = wfl.compare(scenario, strategies=["adaptive", "uniform"], seeds=range(3))
+    study.table()
+
+The names below are the whole public interface; each is imported when first used, so that reading a
+scenario needs neither NumPy nor torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wirelessfl.errors import InputError
+    from wirelessfl.scenario import Scenario, load
+    from wirelessfl.simulation import simulate
+    from wirelessfl.study import Study, compare
+    from wirelessfl.trace import Trace
+
+_HOMES = {
+    "InputError": "wirelessfl.errors",
+    "Scenario": "wirelessfl.scenario",
+    "Study": "wirelessfl.study",
+    "Trace": "wirelessfl.trace",
+    "compare": "wirelessfl.study",
+    "load": "wirelessfl.scenario",
+    "simulate": "wirelessfl.simulation",
+}
+
+__all__ = ["InputError", "Scenario", "Study", "Trace", "compare", "load", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'wirelessfl' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,204 @@
+"""The command line: parses, prints, exits; the work is done in the rooms below.
+
+Exit codes: 0 done; 1 a run failed; 2 bad input, with one message and no traceback; 3 the target
+was not reached with --require-target; 130 interrupted. Heavy modules are imported by the command
+that needs them, so that --help and validate answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wirelessfl.errors import InputError
+
+if TYPE_CHECKING:
+    from wirelessfl.scenario import Scenario
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="How long will federated LoRA fine-tuning take on a wireless network of uneven devices, "
+    "and which strategy gets there first?",
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (YAML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override one field; may be repeated."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results already there.")]
+
+
+@app.command()
+def run(
+    scenario: ScenarioFile,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the trace.  [default: runs/NAME-seed-N]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Replace the scenario's seed.")] = None,
+    set_: Overrides = None,
+    overwrite: Overwrite = False,
+    require_target: Annotated[
+        bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
+    ] = False,
+) -> None:
+    """Simulate one scenario and write its trace.
+
+    Example: [bold]wirelessfl run scenarios/quickstart.yaml --set strategy.kind=uniform[/bold]
+    """
+    loaded = _load(scenario, set_)
+    if seed is not None:
+        loaded = loaded.model_copy(update={"seed": seed})
+    from wirelessfl.console import console, duration, live_progress
+    from wirelessfl.study.executor import Member, finished_trace, run_member
+
+    folder = out or Path("runs") / f"{loaded.name}-seed-{loaded.seed}"
+    member = Member(loaded.strategy.kind, loaded, folder)
+    trace = None if overwrite else finished_trace(member)
+    if trace is None:
+        with live_progress(1, loaded.stop.target) as display:
+            trace = run_member(member, lambda progress: display.update(member, progress))
+    else:
+        console.print(f"{folder} already holds this run (--overwrite runs it again)")
+    rounds = trace.rounds.iloc[-1]
+    console.print(
+        f"{loaded.name}, {loaded.strategy.kind}, seed {loaded.seed}: "
+        f"{rounds['round']} rounds in {duration(rounds['end_s'])} of simulated time"
+    )
+    target = loaded.stop.target
+    if target is not None:
+        time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
+        reached = "not reached" if time_s is None else f"reached after {duration(time_s)}"
+        console.print(f"target {target}: {reached}")
+    console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
+    if require_target and not trace.summary["target_reached"]:
+        raise typer.Exit(3)
+
+
+@app.command()
+def compare(
+    scenario: ScenarioFile,
+    strategies: Annotated[
+        str, typer.Option(help="Names separated by commas; others are measured against the first.")
+    ] = "adaptive,uniform,data_proportional,full",
+    seeds: Annotated[str, typer.Option(help="Seeds: 0-4, or 1,3,5.")] = "0-2",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the traces.  [default: runs/NAME-compare]")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Simulations at a time.  [default: one a core]")
+    ] = None,
+    set_: Overrides = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run strategies against one another on the same simulated world.
+
+    Example: [bold]wirelessfl compare scenarios/quickstart.yaml --strategies adaptive,uniform
+    --seeds 0-4[/bold]
+    """
+    loaded = _load(scenario, set_)
+    names = [name.strip() for name in strategies.split(",") if name.strip()]
+    numbers = _seeds(seeds)
+    from wirelessfl import study
+    from wirelessfl.console import console, live_progress, print_study
+
+    folder = out or Path("runs") / f"{loaded.name}-compare"
+    with live_progress(len(names) * len(numbers), loaded.stop.target) as display:
+        result = study.compare(
+            loaded,
+            names,
+            numbers,
+            folder,
+            jobs,
+            on_progress=display.update,
+            on_end=display.finish,
+            overwrite=overwrite,
+        )
+    print_study(result, folder)
+    if result.failures:
+        for member, error in result.failures.items():
+            typer.echo(f"error: {member.label}: {error}", err=True)
+        console.print(f"{len(result.failures)} runs failed; the others are kept in {folder}")
+        raise typer.Exit(2 if all(_is_input(e) for e in result.failures.values()) else 1)
+
+
+@app.command()
+def validate(
+    scenario: ScenarioFile,
+    set_: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
+) -> None:
+    """Check a scenario and print it with every default filled in."""
+    from wirelessfl.scenario import dump
+
+    loaded = _load(scenario, set_)
+    typer.echo(loaded.model_dump_json(indent=2) if as_json else dump(loaded), nl=as_json)
+
+
+@app.command("list")
+def list_kinds(
+    topic: Annotated[
+        str | None, typer.Argument(help="Only this topic, e.g. fading.", show_default=False)
+    ] = None,
+) -> None:
+    """Show every kind a scenario can name, with its fields."""
+    from wirelessfl.scenario.describe import list_text
+
+    typer.echo(list_text(topic))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    from wirelessfl.scenario.describe import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _load(path: Path, overrides: list[str] | None) -> Scenario:
+    from wirelessfl.scenario import load
+
+    return load(path, overrides or ())
+
+
+def _seeds(text: str) -> list[int]:
+    """'0-2,7' as [0, 1, 2, 7].
+
+    Raises:
+        InputError: On anything else.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise InputError(f"--seeds: {text!r} is not like '0-4' or '1,3,5'")
+        seeds.extend(range(int(first), int(last or first) + 1))
+    if not seeds:
+        raise InputError(f"--seeds: {text!r} names no seed")
+    return seeds
+
+
+def _is_input(error: Exception) -> bool:
+    return isinstance(error, InputError)
+
+
+def main() -> None:
+    """Entry point of the `wirelessfl` command: turns errors of the user into exit codes."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; finished runs are kept, and the same command goes on", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""What a person sees in the terminal: live progress while simulating, and the tables after.
+
+On a terminal the progress is drawn live; anywhere else (a log, a pipe, CI) one plain line is
+printed as each run ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as EtaColumn
+from rich.table import Table
+
+from wirelessfl.scenario import Target
+from wirelessfl.simulation import Progress as RunProgress
+from wirelessfl.study import Study
+from wirelessfl.study.executor import Member
+
+console = Console(highlight=False)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: '850 ms', '42.0 s', '12.3 min', '5.20 h', '3.10 d'.
+
+    >>> duration(90)
+    '90.0 s'
+    >>> duration(738)
+    '12.3 min'
+    """
+    if math.isnan(seconds):
+        return "–"
+    for limit, unit_s, unit, digits in (
+        (1.0, 1e-3, "ms", 0),
+        (100.0, 1.0, "s", 1),
+        (6000.0, 60.0, "min", 1),
+        (172_800.0, 3600.0, "h", 2),
+    ):
+        if abs(seconds) < limit:
+            return f"{seconds / unit_s:.{digits}f} {unit}"
+    return f"{seconds / 86_400:.2f} d"
+
+
+class LiveProgress:
+    """One line a running simulation: round, simulated clock, metric, time left."""
+
+    def __init__(self, progress: Progress, members: int, target: Target | None) -> None:
+        self._progress, self._target = progress, target
+        self._metric = target.metric if target else "loss"
+        self._tasks: dict[Member, TaskID] = {}
+        self._first: dict[Member, float] = {}
+        self._last: dict[Member, str] = {}
+        self._total = (
+            progress.add_task("all runs", total=members, detail="") if members > 1 else None
+        )
+
+    def update(self, member: Member, run: RunProgress) -> None:
+        """Show a member's newest round."""
+        if member not in self._tasks:
+            self._tasks[member] = self._progress.add_task(member.label, total=1.0, detail="")
+        if self._metric in run.metrics:
+            value = run.metrics[self._metric]
+            self._first.setdefault(member, value)
+            self._last[member] = f"{self._metric} {value:.3f}"
+        self._progress.update(
+            self._tasks[member],
+            completed=self._fraction(member, run),
+            detail=f"round {run.round} | clock {duration(run.time_s)} | "
+            f"{self._last.get(member, '')} | {run.participants} clients",
+        )
+
+    def _fraction(self, member: Member, run: RunProgress) -> float:
+        """Done share of the run: by rounds, time limit or way to the target, whichever is most."""
+        shares = [run.round / run.rounds]
+        if run.limit_s is not None:
+            shares.append(run.time_s / run.limit_s)
+        first, value = self._first.get(member), run.metrics.get(self._metric)
+        if self._target is not None and first is not None and value is not None:
+            goal = self._target.below if self._target.below is not None else self._target.above
+            if goal is not None and first != goal:
+                shares.append((first - value) / (first - goal))
+        return min(max(shares), 1.0)
+
+    def finish(self, member: Member, text: str) -> None:
+        """Take a member's line away and keep one that says how it ended."""
+        if member in self._tasks:
+            self._progress.remove_task(self._tasks.pop(member))
+        if self._total is not None:
+            self._progress.advance(self._total)
+        self._progress.console.print(f"{member.label}: {text}")
+
+
+@contextmanager
+def live_progress(members: int, target: Target | None) -> Iterator[LiveProgress]:
+    """A progress display that ends with the block."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.detail}"),
+        TimeElapsedColumn(),
+        EtaColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield LiveProgress(progress, members, target)
+
+
+def study_table(study: Study) -> Table:
+    """The comparison as people read it; units in every cell, intervals in brackets."""
+    frame, target = study.table(), study.target
+    sign, value = ("<=", target.below) if target.below is not None else (">=", target.above)
+    table = Table(
+        title=f"{study.scenario.name}: simulated time to {target.metric} {sign} {value:g}",
+        caption="Mean over seeds [95% confidence interval]. '>' marks a lower bound: not every "
+        f"seed arrived. Slower: time relative to {study.strategies[0]}, paired by seed.",
+    )
+    table.add_column("strategy")
+    for name in ("reached", "time to target", "rounds", "round", "clients/round", "rank", "slower"):
+        table.add_column(name, justify="right")
+    for _, row in frame.iterrows():
+        bound = "> " if row["reached"] < row["runs"] else ""
+        table.add_row(
+            str(row["strategy"]),
+            f"{row['reached']}/{row['runs']}",
+            bound + duration(row["time_s"]) + _interval(row, "time", "_s"),
+            f"{bound}{row['rounds']:.0f}",
+            duration(row["round_s"]),
+            f"{row['participants']:.1f}",
+            f"{row['mean_rank']:.1f}",
+            _speedup(row, bound),
+        )
+    return table
+
+
+def _interval(row: pd.Series, name: str, unit: str) -> str:
+    low, high = row[f"{name}_low{unit}"], row[f"{name}_high{unit}"]
+    if math.isnan(low):
+        return ""
+    return f" [{duration(max(low, 0.0))}, {duration(high)}]"
+
+
+def _speedup(row: pd.Series, bound: str) -> str:
+    if math.isnan(row["speedup"]):
+        return "–"
+    interval = (
+        ""
+        if math.isnan(row["speedup_low"])
+        else f" [{row['speedup_low']:.2f}, {row['speedup_high']:.2f}]"
+    )
+    return f"{bound}{row['speedup']:.2f}x{interval}"

@@ -1,0 +1,155 @@
+"""All clients' devices as arrays: a roofline for time, a power for energy, a draw for chance.
+
+    t = jitter * ( max(FLOPs / effective_flops, bytes / memory_bandwidth) + start_overhead )
+
+Everything random is a pure function of (seed, client, round), so every strategy of a comparison
+meets the same slow devices and the same drop-outs in the same rounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wirelessfl.randomness import exponential, normal, uniform
+from wirelessfl.scenario.devices import (
+    DevicesConfig,
+    Jitter,
+    LognormalJitter,
+    RadioPower,
+    ShiftedExponentialJitter,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet:
+    """The devices of all clients; arrays are `[clients]`.
+
+    Attributes:
+        seed: The scenario's seed.
+        profile: Name of each client's kind of device.
+        effective_flops: FLOP/s that training sustains.
+        memory_bandwidth: Bytes/s.
+        memory_bytes: Memory that training can use.
+        start_overhead_s: Time a local round takes before its work.
+        compute_power_w: Power while training, NaN where it is not known.
+        jitter: How computing times vary about their mean.
+        drop_probability: Chance of dropping out of a round.
+        radio: What transmitting costs.
+    """
+
+    seed: int
+    profile: NDArray[np.str_]
+    effective_flops: Floats
+    memory_bandwidth: Floats
+    memory_bytes: Floats
+    start_overhead_s: Floats
+    compute_power_w: Floats
+    jitter: Jitter
+    drop_probability: float
+    radio: RadioPower
+
+    @property
+    def clients(self) -> int:
+        """Number of clients."""
+        return len(self.profile)
+
+    def nominal_s(self, clients: Ints, flops: ArrayLike, memory_traffic: ArrayLike) -> Floats:
+        """Mean computing time of given work (Williams et al., "Roofline", CACM 2009). [n]
+
+        Args:
+            clients: Who computes. [n]
+            flops: Floating-point operations of the work. [n] or one for all.
+            memory_traffic: Bytes it moves between memory and processor. [n] or one for all.
+        """
+        compute_s = np.asarray(flops) / self.effective_flops[clients]
+        traffic_s = np.asarray(memory_traffic) / self.memory_bandwidth[clients]
+        return np.maximum(compute_s, traffic_s) + self.start_overhead_s[clients]
+
+    def duration_s(
+        self, clients: Ints, round: int, flops: ArrayLike, memory_traffic: ArrayLike
+    ) -> Floats:
+        """Computing time of given work in one round, jittered; arguments as for `nominal_s`. [n]"""
+        return self.nominal_s(clients, flops, memory_traffic) * self._jitter(clients, round)
+
+    def _jitter(self, clients: Ints, round: int) -> Floats:
+        """A factor of mean one for each client's computation in the round. [n]"""
+        match self.jitter:
+            case LognormalJitter(sigma=sigma):
+                draw = normal(self.seed, "compute-jitter", clients, round)
+                return np.asarray(np.exp(sigma * draw - 0.5 * sigma**2), dtype=np.float64)
+            case ShiftedExponentialJitter(spread=spread):
+                draw = exponential(self.seed, "compute-jitter", clients, round)
+                return 1.0 - spread + spread * draw
+            case _:
+                return np.ones(len(clients))
+
+    def drop_fraction(self, clients: Ints, round: int) -> Floats:
+        """Share of its computation after which a client drops out of the round. [n]
+
+        Uniform on (0, 1) for those that drop out, infinity for those that stay.
+        """
+        drops = uniform(self.seed, "drop-out", clients, round) < self.drop_probability
+        fraction = uniform(self.seed, "drop-out-moment", clients, round)
+        return np.where(drops, fraction, np.inf)
+
+    def compute_j(self, clients: Ints, duration_s: ArrayLike) -> Floats:
+        """Energy of training that long; NaN for devices of unknown power. [n]"""
+        return self.compute_power_w[clients] * np.asarray(duration_s, dtype=np.float64)
+
+    def transmit_j(self, duration_s: ArrayLike, power_dbm: float) -> Floats:
+        """Energy of transmitting that long: (P_radiated / eta_PA + P_circuit) * t. [n]"""
+        radiated_w: float = 10.0 ** (power_dbm / 10.0 - 3.0)
+        drawn_w = radiated_w / self.radio.pa_efficiency + self.radio.circuit_power_w
+        return np.asarray(duration_s, dtype=np.float64) * drawn_w
+
+
+def largest_remainder(shares: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that sum to `total`, each within one of its share (Hamilton's method).
+
+    Equal remainders go to the name that comes first in `shares`.
+    """
+    # A quota that is whole but for rounding (0.3 * 10 = 2.9999...) must not lose its unit.
+    quotas = {name: round(share * total, 9) for name, share in shares.items()}
+    counts = {name: math.floor(quota) for name, quota in quotas.items()}
+    by_remainder = sorted(quotas, key=lambda name: counts[name] - quotas[name])
+    for name in by_remainder[: total - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def build_fleet(config: DevicesConfig, seed: int) -> Fleet:
+    """The fleet a scenario describes: exact counts of each device, dealt out at random."""
+    counts = largest_remainder(config.mix, config.count)
+    deck = np.repeat(list(counts), list(counts.values()))
+    shuffled = np.argsort(uniform(seed, "device-of-client", np.arange(config.count)))
+    profile = deck[shuffled]
+    devices = [config.profile(str(name)) for name in profile]
+
+    def column(values: list[float]) -> Floats:
+        return np.array(values, dtype=np.float64)
+
+    return Fleet(
+        seed=seed,
+        profile=profile,
+        effective_flops=column([device.training_flops for device in devices]),
+        memory_bandwidth=column([device.memory_bandwidth_bytes_per_s for device in devices]),
+        memory_bytes=column([device.memory_bytes for device in devices]),
+        start_overhead_s=column([device.start_overhead_s for device in devices]),
+        compute_power_w=column(
+            [
+                np.nan if device.compute_power_w is None else device.compute_power_w
+                for device in devices
+            ]
+        ),
+        jitter=config.jitter,
+        drop_probability=config.failures.drop_probability,
+        radio=config.radio,
+    )

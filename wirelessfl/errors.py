@@ -1,0 +1,14 @@
+"""The one kind of error a user can cause: something given to the program is wrong.
+
+The command line prints it in one line and exits with status 2; everything else is a bug and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Something the user wrote (scenario, option, data file) cannot be used.
+
+    The message says what is wrong, where, and what is allowed.
+    """

@@ -1,0 +1,141 @@
+"""What one local step costs a device, counted while it runs rather than derived by hand.
+
+A training step of m samples and k components per module is bilinear in both:
+
+    cost(m, k) = constant + per_rank k + m (per_sample + per_sample_rank k),
+
+so four counted steps give it everywhere. FLOPs are those of matrix products (torch's counter);
+bytes are all operands read and results written by every operator, without any cache; activations
+are what autograd keeps for the backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from peft import PeftModel
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from wirelessfl.learning.cohort import stacked_adapters
+from wirelessfl.learning.layout import Layout
+from wirelessfl.learning.task import Samples
+
+
+@dataclass(frozen=True)
+class Bilinear:
+    """constant + per_rank k + m (per_sample + per_sample_rank k)."""
+
+    constant: float
+    per_rank: float
+    per_sample: float
+    per_sample_rank: float
+
+    def __call__(self, samples: ArrayLike, rank: ArrayLike) -> NDArray[np.float64]:
+        """Cost of one step of `samples` samples and `rank` components; arrays broadcast."""
+        m, k = np.asarray(samples, np.float64), np.asarray(rank, np.float64)
+        return self.constant + self.per_rank * k + m * (self.per_sample + self.per_sample_rank * k)
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Cost of one local training step.
+
+    Attributes:
+        flops: Floating-point operations of the matrix products, forward and backward.
+        bytes: Memory traffic without caches.
+        activation_bytes: Memory that autograd holds between the passes.
+    """
+
+    flops: Bilinear
+    bytes: Bilinear
+    activation_bytes: Bilinear
+
+
+def count_step_cost(model: PeftModel, layout: Layout, samples: Samples) -> StepCost:
+    """Counts four steps of the model (2 and 4 samples, 2 and 4 components) and interpolates."""
+    counts = {(m, k): count_step(model, layout, samples, m, k) for m in (2, 4) for k in (2, 4)}
+    return StepCost(*(_through(counts, quantity) for quantity in range(3)))
+
+
+def count_step(
+    model: PeftModel, layout: Layout, samples: Samples, batch: int, rank: int
+) -> tuple[int, int, int]:
+    """FLOPs, bytes and activation bytes of one client's training step.
+
+    Args:
+        model: The PEFT model.
+        layout: Places of the adapter's parameters.
+        samples: Source of a batch of the right shape.
+        batch: Samples in the step.
+        rank: Components per module; the cost does not depend on which, so it may exceed gamma.
+    """
+    size = sum(layout.compact_sizes(rank))
+    parameters = torch.zeros(1, size, requires_grad=True)
+    inputs, labels = samples.inputs[None, :batch], samples.labels[None, :batch]
+    weights = torch.full((1, batch), 1.0 / batch)
+    kept = _Kept([*model.parameters(), parameters])
+    flops, traffic = FlopCounterMode(display=False), _Traffic()
+    with (
+        stacked_adapters(model, layout) as loss_of,
+        sdpa_kernel(SDPBackend.MATH),  # the only attention on CPUs that the counter sees into
+        flops,
+        traffic,
+    ):
+        with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
+            loss = loss_of(parameters, inputs, labels, weights)
+        torch.autograd.grad(loss.sum(), parameters)
+    return flops.get_total_flops(), traffic.bytes, kept.bytes
+
+
+class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the bytes that operators read and write; views move nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            leaves = tree_leaves((args, kwargs, result))
+            self.bytes += sum(x.numel() * x.element_size() for x in leaves if isinstance(x, Tensor))
+        return result
+
+
+class _Kept:
+    """Adds up the distinct storages that autograd saves, weights aside."""
+
+    def __init__(self, weights: Sequence[Tensor]):
+        self._seen = {weight.untyped_storage().data_ptr() for weight in weights}
+        self._alive: list[Tensor] = []
+        self.bytes = 0
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self._alive.append(tensor)  # so that its address is not used again
+            self.bytes += storage.nbytes()
+        return tensor
+
+
+def _through(counts: Mapping[tuple[int, int], Sequence[int]], quantity: int) -> Bilinear:
+    """The bilinear function through the counted points."""
+    design = [[1, k, m, m * k] for m, k in counts]
+    values = [count[quantity] for count in counts.values()]
+    return Bilinear(*np.linalg.solve(np.array(design, float), np.array(values, float)).tolist())

@@ -1,0 +1,214 @@
+"""The learning room's front door: real LoRA gradients for jobs, and real quality for models."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from peft import PeftModel
+from torch.nn import functional as F  # noqa: N812
+
+from wirelessfl.learning import aggregation
+from wirelessfl.learning.adapter import add_adapter
+from wirelessfl.learning.cohort import train_cohort
+from wirelessfl.learning.cost import count_step_cost
+from wirelessfl.learning.digits import digits_task
+from wirelessfl.learning.jobs import GradientJob, Update, Vector
+from wirelessfl.learning.layout import layout_of
+from wirelessfl.learning.local import LocalWork, local_batches
+from wirelessfl.learning.partition import partition
+from wirelessfl.learning.reference import train_one_by_one
+from wirelessfl.learning.sketch import active_components
+from wirelessfl.learning.task import Task
+from wirelessfl.learning.threads import torch_threads
+from wirelessfl.learning.tiny_vit import HEAD, Progress, tiny_vit
+from wirelessfl.scenario.learning import LearningConfig
+
+_EVALUATION_BATCH = 128
+_DTYPE_BITS = 32
+_BITS_PER_BYTE = 8
+
+_ENGINES = {"cohort": train_cohort, "reference": train_one_by_one}
+
+
+def build_learner(
+    config: LearningConfig, clients: int, seed: int, progress: Progress | None = None
+) -> Learner:
+    """Everything a run needs to learn.
+
+    Args:
+        config: The scenario's `learning` section.
+        clients: Number of clients.
+        seed: The scenario's seed: partition, adapter, sketches and batches follow from it.
+        progress: Told how far slow first-time work is: what, and the fraction done.
+
+    Raises:
+        InputError: The section asks for something the task or the model cannot give.
+    """
+    task = digits_task()
+    base = tiny_vit(config.model, task, progress)
+    model = add_adapter(base, config.lora, HEAD, seed)
+    return Learner(config, task, model, clients, seed)
+
+
+class Learner:
+    """Trains clients and evaluates global models, all given as flat float32 vectors.
+
+    Attributes:
+        clients: Number of clients.
+        samples: |D_n|, samples each client holds `[clients]`.
+        weights: a_n = |D_n| / |D| `[clients]`.
+        rank: gamma, components per adapted layer.
+        parameters: Length of a model vector.
+        initial: The model before any training `[parameters]`.
+        metrics: Names that `evaluate` returns.
+    """
+
+    metrics = ("loss", "accuracy")
+
+    def __init__(
+        self, config: LearningConfig, task: Task, model: PeftModel, clients: int, seed: int
+    ):
+        self.clients = clients
+        self._config, self._task, self._model, self._seed = config, task, model, seed
+        self._owned = partition(config.partition, task.train.labels.numpy(), clients, seed)
+        self.samples = np.array([len(rows) for rows in self._owned])
+        self.weights: NDArray[np.float64] = self.samples / self.samples.sum()
+        self._layout = layout_of(model)
+        self.rank, self.parameters = self._layout.rank, self._layout.size
+        self.initial = self._layout.read(model)
+        with torch_threads(config.threads):
+            self._cost = count_step_cost(model, self._layout, task.train)
+        self._evaluated: dict[bytes, dict[str, float]] = {}
+
+    def payload_bits(self, rank: ArrayLike) -> NDArray[np.float64]:
+        """Bits on the air, each way, of a client that trains `rank` components `[n]`.
+
+        float32 times (k * sum over modules of (d_in + d_out) + head parameters); which components
+        they are follows from the seed both sides know, and costs nothing.
+        """
+        numbers = np.asarray(rank) * self._layout.component_size + self._layout.head_size
+        return np.asarray(_DTYPE_BITS * numbers, np.float64)
+
+    def local_flops(self, clients: ArrayLike, rank: ArrayLike) -> NDArray[np.float64]:
+        """Floating-point operations of a round's local training `[n]`."""
+        return self._config.local.steps * self._cost.flops(self._batch(clients), rank)
+
+    def local_bytes(self, clients: ArrayLike, rank: ArrayLike) -> NDArray[np.float64]:
+        """Memory traffic of a round's local training in bytes, as if nothing were cached `[n]`."""
+        return self._config.local.steps * self._cost.bytes(self._batch(clients), rank)
+
+    def memory_bytes(self, rank: ArrayLike) -> NDArray[np.float64]:
+        """Memory that a full batch takes `[n]`: base, adapter, its optimiser, activations.
+
+        The adapter is held as parameters, gradients and, with momentum, velocities.
+        """
+        copies = 3 if self._config.local.momentum > 0 else 2
+        base = sum(p.numel() * p.element_size() for p in self._model.get_base_model().parameters())
+        base -= self.parameters * _DTYPE_BITS // _BITS_PER_BYTE
+        adapter = copies * self.payload_bits(rank) / _BITS_PER_BYTE
+        return base + adapter + self._cost.activation_bytes(self._config.local.batch, rank)
+
+    def train(self, jobs: Sequence[GradientJob], models: Mapping[int, Vector]) -> list[Update]:
+        """Runs local training for every job.
+
+        Jobs are sorted by (version, round, client) and cut into cohorts of `cohort_width`. What a
+        job returns depends on its fields and its model alone; the cohort it lands in can move only
+        the last bits, so the same call gives the same bytes.
+
+        Args:
+            jobs: Any clients, rounds, ranks and start versions.
+            models: Global model `[parameters]` of every version that the jobs name.
+
+        Returns:
+            One update per job, in the order of the jobs.
+
+        Raises:
+            DivergedError: A client's training was not finite.
+            ValueError: A job names a client, rank or version that does not exist.
+        """
+        for job in jobs:
+            self._check(job, models)
+        order = sorted(
+            range(len(jobs)), key=lambda i: (jobs[i].version, jobs[i].round, jobs[i].client)
+        )
+        engine, width = _ENGINES[self._config.engine], self._config.cohort_width
+        updates: dict[int, Update] = {}
+        with torch_threads(self._config.threads):
+            for first in range(0, len(order), width):
+                cohort = order[first : first + width]
+                works = [self._work(jobs[i], models[jobs[i].version]) for i in cohort]
+                trained = engine(
+                    self._model, self._layout, self._task.train, self._config.local, works
+                )
+                updates.update(zip(cohort, trained, strict=True))
+        return [updates[i] for i in range(len(jobs))]
+
+    def evaluate(self, model: Vector) -> dict[str, float]:
+        """Mean cross-entropy and accuracy on the held-out test set; remembered per model."""
+        digest = hashlib.blake2b(model.tobytes(), digest_size=16).digest()
+        if digest not in self._evaluated:
+            self._layout.write(self._model, model)
+            with torch_threads(self._config.threads), torch.inference_mode():
+                test = self._task.test
+                logits = torch.cat(
+                    [
+                        self._model(part).logits
+                        for part in torch.split(test.inputs, _EVALUATION_BATCH)
+                    ]
+                )
+                self._evaluated[digest] = {
+                    "loss": F.cross_entropy(logits, test.labels).item(),
+                    "accuracy": (logits.argmax(1) == test.labels).float().mean().item(),
+                }
+        return dict(self._evaluated[digest])
+
+    def apply(
+        self,
+        model: Vector,
+        deltas: Sequence[Vector],
+        weights: NDArray[np.float64],
+        server_step: float,
+    ) -> Vector:
+        """The global model after an aggregation; see `aggregation.apply`."""
+        return aggregation.apply(model, deltas, weights, server_step)
+
+    def save_adapter(self, model: Vector, folder: Path) -> None:
+        """Writes the model as a PEFT adapter that `PeftModel.from_pretrained` loads."""
+        self._layout.write(self._model, model)
+        self._model.save_pretrained(str(folder))
+
+    def _batch(self, clients: ArrayLike) -> NDArray[np.int64]:
+        """Samples in each local step of the given clients."""
+        held: NDArray[np.int64] = self.samples[np.asarray(clients)]
+        return np.minimum(held, self._config.local.batch)
+
+    def _check(self, job: GradientJob, models: Mapping[int, Vector]) -> None:
+        if not 0 <= job.client < self.clients:
+            raise ValueError(f"{job}: there are {self.clients} clients")
+        if not 1 <= job.rank <= self.rank:
+            raise ValueError(f"{job}: the rank must be 1 to {self.rank}")
+        if job.version not in models:
+            raise ValueError(f"{job}: no model of that version was given")
+        if models[job.version].shape != (self.parameters,):
+            raise ValueError(f"{job}: its model is not a vector of {self.parameters} parameters")
+
+    def _work(self, job: GradientJob, start: Vector) -> LocalWork:
+        local = self._config.local
+        active = active_components(
+            self._seed,
+            job.client,
+            job.round,
+            job.rank,
+            self.rank,
+            len(self._layout.modules),
+            self._config.lora.sketch.per_module,
+        )
+        rows = local_batches(
+            self._owned[job.client], self._seed, job.client, job.round, local.steps, local.batch
+        )
+        return LocalWork(job, start, active, rows)

@@ -1,0 +1,149 @@
+"""The base model that fine-tuning starts from: a small Vision Transformer with a past.
+
+Hugging Face's ViTForImageClassification at toy size, pre-trained centrally on the task's source set
+(slightly turned, shifted and scaled digits 0 to 4), then given a fresh head for all classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import platform
+from collections.abc import Callable
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import ViTConfig, ViTForImageClassification
+
+from wirelessfl import randomness
+from wirelessfl.errors import InputError
+from wirelessfl.learning.cache import Tensors, cached_tensors
+from wirelessfl.learning.task import Samples, Task
+from wirelessfl.learning.threads import torch_threads
+from wirelessfl.scenario.learning import TinyVit
+
+HEAD = "classifier"
+RECIPE_VERSION = 1
+"""Raise it when a change below changes the pre-trained weights."""
+
+_SEED = 0
+_BATCH = 64
+_PEAK_LR = 3e-3
+_PATCH = 2
+
+Progress = Callable[[str, float], None]
+"""Called with what is going on and the fraction of it that is done."""
+
+
+def tiny_vit(
+    config: TinyVit, task: Task, progress: Progress | None = None
+) -> ViTForImageClassification:
+    """The pre-trained model with a fresh head for the task's classes, in evaluation mode.
+
+    Raises:
+        InputError: The width is not a multiple of the number of heads.
+    """
+    if config.hidden % config.heads:
+        raise InputError(
+            f"learning.model: {config.heads} heads do not divide a width of {config.hidden}"
+        )
+    recipe = {
+        "model": config.model_dump(mode="json"),
+        "source_sha256": _fingerprint(task.source),
+        "classes": task.classes,
+        "recipe_version": RECIPE_VERSION,
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+        "machine": [platform.machine(), torch.backends.cpu.get_cpu_capability()],
+    }
+    weights = cached_tensors(
+        "tiny-vit", recipe, lambda: _pretrain(config, task, progress or (lambda *_: None))
+    )
+    model = _model(config, task, task.classes, "head")
+    model.load_state_dict(weights | _head(model))
+    model.eval()
+    return model
+
+
+def _model(config: TinyVit, task: Task, classes: int, stream: str) -> ViTForImageClassification:
+    """An untrained model; the same weights on every call with the same stream."""
+    channels, size, _ = task.source.inputs.shape[1:]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(randomness.subseed(_SEED, stream))
+        return ViTForImageClassification(
+            ViTConfig(
+                image_size=size,
+                patch_size=_PATCH,
+                num_channels=channels,
+                hidden_size=config.hidden,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                intermediate_size=2 * config.hidden,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+                id2label={label: str(label) for label in range(classes)},
+            )
+        )
+
+
+def _head(model: ViTForImageClassification) -> Tensors:
+    return {name: value for name, value in model.state_dict().items() if name.startswith(HEAD)}
+
+
+def _pretrain(config: TinyVit, task: Task, progress: Progress) -> Tensors:
+    """Weights, without the head, after AdamW on augmented source images."""
+    source_classes = int(task.source.labels.max()) + 1
+    model = _model(config, task, source_classes, "pretrain").train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_LR, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _warmup_cosine(step, config.pretrain_steps)
+    )
+    torch_rng = torch.Generator().manual_seed(_SEED)
+    rng = randomness.generator(_SEED, "pretrain")
+    with torch_threads(1):
+        for step in range(config.pretrain_steps):
+            rows = torch.from_numpy(rng.integers(len(task.source), size=_BATCH))
+            images = _augment(task.source.inputs[rows], torch_rng)
+            loss = F.cross_entropy(model(images).logits, task.source.labels[rows])
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            progress("pre-training tiny-vit (once)", (step + 1) / config.pretrain_steps)
+    weights: Tensors = model.state_dict()
+    return {name: value for name, value in weights.items() if name not in _head(model)}
+
+
+def _warmup_cosine(step: int, steps: int) -> float:
+    """Share of the peak learning rate: linear over a twentieth of the steps, then half a cosine."""
+    warmup = max(1, steps // 20)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _augment(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Turns by up to 0.3 rad, scales by 10%, shifts by up to a pixel and adds a little noise."""
+
+    def uniform(*shape: int) -> Tensor:
+        return 2.0 * torch.rand(*shape, generator=rng) - 1.0
+
+    n, side = len(images), images.shape[-1]
+    angle, scale = 0.3 * uniform(n), 1.0 + 0.1 * uniform(n)
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    shift = uniform(2, n) * 2.0 / side
+    rows = (cos, -sin, shift[0], sin, cos, shift[1])
+    grid = F.affine_grid(
+        torch.stack(rows, dim=1).reshape(n, 2, 3), list(images.shape), align_corners=False
+    )
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return moved + 0.05 * torch.randn(moved.shape, generator=rng)
+
+
+def _fingerprint(samples: Samples) -> str:
+    digest = hashlib.sha256(samples.inputs.numpy().tobytes())
+    digest.update(samples.labels.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The air: where clients stand, what the channel does to their signal, and how links are shared."""

@@ -1,0 +1,158 @@
+"""The channel between clients and base station: what rate a share of bandwidth carries, and when.
+
+rate = share * efficiency(SNR), SNR = P G(t) / (N0 * width), where width is the whole link for
+`per_rb` (SNR independent of the share) and the share itself for `total`. G is path loss, shadowing
+and fading together; N0 = -174 dBm/Hz + noise figure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from wirelessfl.network.fading import Array, Direction, FadingModel, Index, fading_model
+from wirelessfl.network.geometry import positions
+from wirelessfl.network.propagation import propagate
+from wirelessfl.network.rate import RateModel, rate_model
+from wirelessfl.scenario.network import Downlink, NetworkConfig, Uplink
+
+_THERMAL_DBM_HZ = -174.0
+_BLOCK = 2**15  # (client, slot) pairs evaluated at once, so that temporaries stay in cache
+_REPORTS = 64  # most CQI reports averaged into one known rate
+_LEAST_HZ = 1e-9  # shares below carry as much per Hz as this one; it keeps 0 Hz at 0 bit/s
+
+
+@dataclass(frozen=True)
+class _Link:
+    """One direction's signal-to-noise ratio before fading."""
+
+    narrowing: bool  # all power goes into the share, whatever its width (`total`)
+    snr_scale: Array  # mean SNR: over the whole link, or times Hz of share if narrowing; [clients]
+
+
+class Channel:
+    """Gains and rates of every client at every time, as a pure function of (client, slot).
+
+    Slot j covers [j slot_s, (j+1) slot_s); negative slots are the past before the simulation.
+
+    Attributes:
+        clients: Number of clients.
+        slot_s: Time during which gains are constant; inf when they never change.
+        distance_m: Ground distance of each client to the base station, [clients].
+    """
+
+    def __init__(
+        self,
+        distance_m: Array,
+        mean_gain: Array,
+        fading: FadingModel,
+        rate: RateModel,
+        links: dict[Direction, _Link],
+        report_window_s: float,
+    ) -> None:
+        self.clients = len(distance_m)
+        self.slot_s = fading.slot_s
+        self.distance_m = distance_m
+        self._mean_gain = mean_gain
+        self._fading = fading
+        self._rate = rate
+        self._links = links
+        self._report_window_s = report_window_s
+
+    def mean_gain(self, clients: Index) -> Array:
+        """Linear power gain of antennas, path loss and shadowing, [clients]."""
+        return self._mean_gain[clients]
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """Linear power gain with small-scale fading, [clients, slots]."""
+        fading = self._fading.gain(direction, clients, slots)
+        fading *= self._mean_gain[clients, None]
+        return fading
+
+    def rate_bps(
+        self, direction: Direction, clients: Index, slots: Index, share_hz: Array
+    ) -> Array:
+        """Rate of each client in each slot if it has `share_hz` of the link's bandwidth.
+
+        Args:
+            direction: `uplink` or `downlink`.
+            clients: Client numbers, [n].
+            slots: Slot numbers of any sign and order, [m].
+            share_hz: Bandwidth of each client, [n]; 0 gives rate 0.
+
+        Returns:
+            Bit/s, [n, m].
+        """
+        rows = max(1, _BLOCK // max(1, len(slots)))
+        if len(clients) <= rows:
+            return self._rate_block(direction, clients, slots, share_hz)
+        rate = np.empty((len(clients), len(slots)))
+        for start in range(0, len(clients), rows):
+            block = slice(start, start + rows)
+            rate[block] = self._rate_block(direction, clients[block], slots, share_hz[block])
+        return rate
+
+    def reported_rate_bps(
+        self, direction: Direction, clients: Index, t_s: float, share_hz: Array
+    ) -> Array:
+        """What the base station knows at `t_s` from channel reports: the recent mean rate.
+
+        The mean runs over the whole slots that ended by `t_s` within the report window (at least
+        one), at most 64 of them, evenly spaced. It is exact where gains never change.
+
+        Returns:
+            Bit/s, [n].
+        """
+        if math.isinf(self.slot_s):
+            return self.rate_bps(direction, clients, np.zeros(1, dtype=np.int64), share_hz)[:, 0]
+        last = math.floor(t_s / self.slot_s) - 1
+        count = max(1, round(self._report_window_s / self.slot_s))
+        slots = last - np.arange(min(count, _REPORTS)) * count // min(count, _REPORTS)
+        mean: Array = self.rate_bps(direction, clients, slots, share_hz).mean(axis=1)
+        return mean
+
+    def _rate_block(
+        self, direction: Direction, clients: Index, slots: Index, share_hz: Array
+    ) -> Array:
+        link = self._links[direction]
+        mean_snr = link.snr_scale[clients]
+        if link.narrowing:
+            mean_snr /= np.maximum(share_hz, _LEAST_HZ)
+        snr = self._fading.gain(direction, clients, slots)
+        snr *= mean_snr[:, None]
+        rate = self._rate.efficiency(snr, link.narrowing)
+        rate *= share_hz[:, None]
+        return rate
+
+
+def build_channel(config: NetworkConfig, clients: int, seed: int) -> Channel:
+    """The channel of `clients` clients in the network that `config` describes.
+
+    Raises:
+        InputError: If distances or carrier are outside what the path loss model covers, or fixed
+            distances do not fit the number of clients.
+    """
+    xy = positions(config.placement, config.cells, clients, seed)
+    place = propagate(config, xy, seed)
+    mean_gain = 10.0 ** ((config.antenna_gain_db - place.loss_db) / 10.0)
+    return Channel(
+        distance_m=np.hypot(xy[:, 0], xy[:, 1]),
+        mean_gain=mean_gain,
+        fading=fading_model(config.fading, config.carrier_hz, place.k_factor, seed),
+        rate=rate_model(config.rate),
+        links={
+            "uplink": _link(config.uplink, mean_gain),
+            "downlink": _link(config.downlink, mean_gain),
+        },
+        report_window_s=config.report_window_s,
+    )
+
+
+def _link(config: Uplink | Downlink, mean_gain: Array) -> _Link:
+    noise_dbm_hz = _THERMAL_DBM_HZ + config.noise_figure_db
+    scale = 10.0 ** ((config.power_dbm - noise_dbm_hz) / 10.0)
+    if config.power_mode == "total":
+        return _Link(narrowing=True, snr_scale=scale * mean_gain)
+    return _Link(narrowing=False, snr_scale=scale / config.bandwidth_hz * mean_gain)

@@ -1,0 +1,214 @@
+"""Small-scale fading: power gain with mean 1 as a pure function of (client, slot).
+
+Time is cut into slots of `slot_s` seconds, numbered from t = 0 in both directions; the gain is
+constant within a slot. Coherence time and Doppler frequency are tied by Tc = 0.423 / f_D
+(T. S. Rappaport, Wireless Communications, eq. 5.40.c), f_D = speed * carrier / c. Uplink and
+downlink are at different frequencies, so each link has its own draws.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaincinv
+
+from wirelessfl import randomness
+from wirelessfl.network.path_loss import SPEED_OF_LIGHT_MPS
+from wirelessfl.scenario.network import (
+    Fading,
+    GilbertElliott,
+    Jakes,
+    MovingConfig,
+    Nakagami,
+    NoFading,
+    RayleighBlock,
+)
+
+Array = NDArray[np.float64]
+Index = NDArray[np.integer]
+Direction = Literal["uplink", "downlink"]
+
+_COHERENCE = 0.423  # coherence time times Doppler frequency
+
+
+class FadingModel(ABC):
+    """Power gain over time; `slot_s` is the time it stays constant (inf: for ever)."""
+
+    slot_s: float
+
+    @abstractmethod
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """Linear power gain [clients, slots], a new array."""
+
+
+class Constant(FadingModel):
+    """No fading: the gain is 1."""
+
+    slot_s = math.inf
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """See `FadingModel.gain`."""
+        return np.ones((len(clients), len(slots)))
+
+
+class BlockRayleigh(FadingModel):
+    """-ln u: exponential power, independent between slots."""
+
+    def __init__(self, slot_s: float, seed: int) -> None:
+        self.slot_s = slot_s
+        self._seed = seed
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """See `FadingModel.gain`."""
+        return randomness.exponential(self._seed, f"fading.{direction}", clients[:, None], slots)
+
+
+class BlockRician(FadingModel):
+    """|sqrt(K/(K+1)) + CN(0, 1/(K+1))|^2, independent between slots.
+
+    The scattered part has power r^2 = -ln u / (K+1), with Rayleigh's u, and a uniform angle
+    against the direct path: a^2 + r^2 + 2 a r cos(angle). With K = 0 it is `BlockRayleigh`.
+    """
+
+    def __init__(self, slot_s: float, seed: int, k_factor: Array) -> None:
+        self.slot_s = slot_s
+        self._seed = seed
+        self._direct = (k_factor / (k_factor + 1.0))[:, None]
+        self._scattered = (1.0 / (k_factor + 1.0))[:, None]
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """See `FadingModel.gain`."""
+        stream, rows = f"fading.{direction}", clients[:, None]
+        direct = self._direct[clients]
+        scattered = randomness.exponential(self._seed, stream, rows, slots)
+        scattered *= self._scattered[clients]
+        angle = 2.0 * np.pi * randomness.uniform(self._seed, f"{stream}.angle", rows, slots)
+        return direct + scattered + 2.0 * np.sqrt(direct * scattered) * np.cos(angle)
+
+
+class BlockNakagami(FadingModel):
+    """Gamma(m, 1/m) power by inversion, independent between slots."""
+
+    def __init__(self, slot_s: float, seed: int, m: float) -> None:
+        self.slot_s = slot_s
+        self._seed = seed
+        self._m = m
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """See `FadingModel.gain`."""
+        u = randomness.uniform(self._seed, f"fading.{direction}", clients[:, None], slots)
+        return np.asarray(gammaincinv(self._m, u), dtype=np.float64) / self._m
+
+
+class SampledJakes(FadingModel):
+    """Sum of sinusoids with the Clarke-Jakes autocorrelation, sampled in the middle of each slot.
+
+    X(t) = sqrt(2/M) sum_m (cos psi_m + j sin psi_m) cos(2 pi f_D t cos alpha_m + phi_m), power
+    |X|^2, alpha_m = (2 pi m - pi + theta) / (4M), m = 1..M; theta, psi_m, phi_m uniform on
+    [-pi, pi) (Y. R. Zheng and C. Xiao, IEEE Trans. Commun. 51(6), 2003, with a phase for each
+    sinusoid: their common phi would make power at t = 0 different from power later). Over clients,
+    E[X(t) X*(t + tau)] = J0(2 pi f_D tau) for every M, and the variance of power is 1 - 1/(2M).
+    """
+
+    _M = 8
+
+    def __init__(self, doppler_hz: float, slot_s: float, seed: int, clients: int) -> None:
+        self.slot_s = slot_s
+        self._waves = {
+            link: self._draw(doppler_hz * slot_s, seed, f"fading.{link}", clients)
+            for link in ("uplink", "downlink")
+        }
+
+    def _draw(self, cycles: float, seed: int, stream: str, clients: int) -> Array:
+        """Cycles per slot, phase in cycles and two weights of each sinusoid, [4, M, clients, 1]."""
+        client, m = np.arange(clients), np.arange(1, self._M + 1)[:, None]
+        theta = np.pi * (2.0 * randomness.uniform(seed, f"{stream}.theta", client) - 1.0)
+        alpha = (2.0 * np.pi * m - np.pi + theta) / (4.0 * self._M)
+        psi = 2.0 * np.pi * randomness.uniform(seed, f"{stream}.psi", client, m)
+        phase = randomness.uniform(seed, f"{stream}.phi", client, m)
+        scale = math.sqrt(2.0 / self._M)
+        waves = [cycles * np.cos(alpha), phase, scale * np.cos(psi), scale * np.sin(psi)]
+        return np.stack(waves)[..., None]
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """See `FadingModel.gain`."""
+        waves = self._waves[direction][:, :, clients]
+        turns = waves[0] * (slots + 0.5)
+        turns += waves[1]
+        turns -= np.rint(turns)
+        turns *= 2.0 * np.pi
+        parts = waves[2:] * np.cos(turns, out=turns)
+        for half in (4, 2, 1):  # a fixed order of adding, whatever the shape
+            parts = parts[:, :half] + parts[:, half : 2 * half]
+        parts *= parts
+        gain: Array = parts[0, 0] + parts[1, 0]
+        return gain
+
+
+class Outages(FadingModel):
+    """Gilbert-Elliott: a two-state Markov chain that can be read at any slot.
+
+    With p = slot / mean_good and r = slot / mean_bad, a chain that in every slot forgets its state
+    with probability p + r, then drawing bad with probability p / (p + r), has exactly the
+    transition probabilities p (good to bad) and r (bad to good), because
+    (p + r) p / (p + r) = p. So the state in slot j is the draw made in the last forgetting slot
+    up to j: both are hashes, and finding it looks back 1 / (p + r) = 8 slots on average.
+    """
+
+    _FORGET = 1.0 / 8.0  # p + r
+    _LOOK_BACK = 64
+
+    def __init__(self, mean_good_s: float, mean_bad_s: float, bad_gain: float, seed: int) -> None:
+        self.slot_s = self._FORGET / (1.0 / mean_good_s + 1.0 / mean_bad_s)
+        self._bad = mean_bad_s / (mean_good_s + mean_bad_s)
+        self._bad_gain = bad_gain
+        self._seed = seed
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """See `FadingModel.gain`."""
+        stream, rows = f"fading.{direction}", clients[:, None]
+        origin = self._last_forgetting(stream, rows, slots)
+        bad = randomness.uniform(self._seed, f"{stream}.state", rows, origin) < self._bad
+        return np.where(bad, self._bad_gain, 1.0)
+
+    def _last_forgetting(self, stream: str, rows: Index, slots: Index) -> Index:
+        """Last slot up to each of `slots` in which the chain forgot, [clients, slots]."""
+        look_back = self._LOOK_BACK
+        while True:
+            seen = np.unique(slots[:, None] - np.arange(look_back))
+            forgets = randomness.uniform(self._seed, f"{stream}.forget", rows, seen) < self._FORGET
+            last = np.maximum.accumulate(np.where(forgets, seen, seen[0] - 1), axis=1)
+            origin = last[:, np.searchsorted(seen, slots)]
+            if (origin > slots - look_back).all():
+                return origin
+            look_back *= 2
+
+
+def fading_model(config: Fading, carrier_hz: float, k_factor: Array, seed: int) -> FadingModel:
+    """The fading that `config` describes; `k_factor` [clients] (linear) is for Rician fading."""
+    if isinstance(config, NoFading):
+        return Constant()
+    if isinstance(config, GilbertElliott):
+        bad_gain = 10.0 ** (config.bad_gain_db / 10.0)
+        return Outages(config.mean_good_s, config.mean_bad_s, bad_gain, seed)
+    coherence_s = coherence_time_s(config, carrier_hz)
+    if isinstance(config, Jakes):
+        doppler_hz = _COHERENCE / coherence_s
+        return SampledJakes(doppler_hz, config.slot_s or 0.1 / doppler_hz, seed, len(k_factor))
+    if isinstance(config, RayleighBlock):
+        return BlockRayleigh(coherence_s, seed)
+    if isinstance(config, Nakagami):
+        return BlockNakagami(coherence_s, seed, config.m)
+    return BlockRician(coherence_s, seed, k_factor)
+
+
+def coherence_time_s(config: MovingConfig, carrier_hz: float) -> float:
+    """Coherence time as given, or 0.423 / Doppler frequency at the given speed."""
+    if config.coherence_time_s is not None:
+        return float(config.coherence_time_s)
+    assert config.speed_mps is not None  # the scenario's validator filled one of the two
+    return float(_COHERENCE * SPEED_OF_LIGHT_MPS / (config.speed_mps * carrier_hz))

@@ -1,0 +1,275 @@
+"""A link under SimPy: what is submitted now decides everything that follows, until it changes.
+
+The link projects. A submission or a cancellation rolls its state forward to now and the engine
+(`wirelessfl.network.fluid`) runs into the future as far as somebody needs it: to the next transfer
+that is entirely done, where the one armed SimPy event waits, or as far as a finish time is read.
+So a synchronous round costs a constant number of SimPy events, whatever happens on the air.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import replace
+
+import numpy as np
+import simpy
+from numpy.typing import ArrayLike
+
+from wirelessfl.network.fluid import Direction, Flows, Fluid, RateSource, State
+from wirelessfl.network.sharing import Bools, Floats, Ints, SharingRule
+
+_MOST_MARKS = 256  # states of a projection kept; between them it is computed again when needed
+
+
+class Transfer:
+    """Flows submitted together `[members]`.
+
+    Attributes:
+        clients: Owner of each flow.
+        bits: Size of each flow.
+        ready_s: When each can start (not before the submission).
+        start_s: When the transfer was submitted.
+        done: SimPy event: every member has finished or left.
+    """
+
+    def __init__(self, link: Link, clients: Ints, bits: Floats, ready_s: Floats) -> None:
+        self.clients, self.bits, self.ready_s = clients, bits, ready_s
+        self.start_s: float = link.env.now
+        self.done: simpy.Event = link.env.event()
+        self._link = link
+        self._rows = slice(0, 0)  # in the link's table
+        self._final: tuple[Floats, Floats] | None = None  # finish times and bits, once done
+
+    @property
+    def finish_s(self) -> Floats:
+        """When each member finishes, projected while it runs; infinity if it is abandoned."""
+        return self._final[0] if self._final else self._link._finish_s(self._rows)
+
+    @property
+    def sent_bits(self) -> Floats:
+        """Bits each member has sent by now."""
+        return self._final[1] if self._final else self._link._sent_bits()[self._rows]
+
+
+class Link:
+    """One direction of a cell's bandwidth, shared by all transfers on it.
+
+    Args:
+        env: SimPy environment.
+        channel: Where rates come from.
+        direction: "uplink" or "downlink".
+        bandwidth_hz: What the flows share.
+        rule: How they share it.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        channel: RateSource,
+        direction: Direction,
+        bandwidth_hz: float,
+        rule: SharingRule,
+    ) -> None:
+        self.env = env
+        self._fluid = Fluid(channel, direction, bandwidth_hz, rule)
+        none = np.zeros(0)
+        self._flows = Flows(none.astype(np.int64), none, none, none, none)
+        self._path = [State(env.now, none, none, none, none.astype(bool))]  # marks, then frontier
+        self._table: list[Transfer] = []  # owners of the rows, in order
+        self._changed = self._joined = False  # since the bandwidth was last divided
+        self._alarm: simpy.Event | None = None
+        self._alarm_s = math.inf
+        self._log_s, self._log_hz = [float(env.now)], [0.0]
+        self._forgotten_bits = 0.0
+
+    def submit(
+        self,
+        clients: ArrayLike,
+        bits: ArrayLike,
+        ready_s: ArrayLike | None = None,
+        leave_s: ArrayLike | None = None,
+        expected_ready_s: ArrayLike | None = None,
+    ) -> Transfer:
+        """Put flows on the link.
+
+        Args:
+            clients: Owners `[members]`.
+            bits: Sizes `[members]`.
+            ready_s: Simulated time at which each can start; now if omitted or past.
+            leave_s: Simulated time at which each is abandoned if unfinished; never if omitted.
+            expected_ready_s: When the base station expects each to start; `ready_s` if omitted.
+
+        Raises:
+            ValueError: If sizes are negative, or times or sizes are not finite numbers.
+        """
+        now_s = self.env.now
+        client = np.atleast_1d(np.asarray(clients, np.int64))
+        n = client.size
+
+        def column(values: ArrayLike | None, default: ArrayLike) -> Floats:
+            chosen = default if values is None else values
+            return np.array(np.broadcast_to(np.asarray(chosen, float), n))
+
+        ready = np.maximum(column(ready_s, now_s), now_s)
+        flows = Flows(
+            client,
+            column(bits, 0.0),
+            ready,
+            column(expected_ready_s, ready),
+            column(leave_s, math.inf),
+        )
+        if not (np.isfinite(flows.bits).all() and (flows.bits >= 0).all()):
+            raise ValueError(f"bits must be finite and not negative, got {flows.bits}")
+        if not (np.isfinite(ready).all() and np.isfinite(flows.expected_s).all()):
+            raise ValueError("ready_s and expected_ready_s must be finite")
+        if np.isnan(flows.leave_s).any():
+            raise ValueError("leave_s must be a time, or infinity for never")
+        transfer = Transfer(self, client, flows.bits, ready)
+        self._roll()
+        self._forget_done()
+        start = len(self._flows.client)
+        transfer._rows = slice(start, start + n)
+        self._table.append(transfer)
+        self._path = [self._path[0].joined_by(flows.bits)]
+        self._flows = self._flows.joined_by(flows)
+        self._joined = True
+        self._touch()
+        return transfer
+
+    def cancel(self, transfer: Transfer, members: Bools | None = None) -> None:
+        """Abandon the unfinished members of a transfer (all, or those marked) now."""
+        if transfer._final:
+            return
+        self._roll()
+        leaving = np.zeros(len(self._flows.client), bool)
+        leaving[transfer._rows] = True if members is None else members
+        leaving &= np.isnan(self._path[0].finish_s)
+        leave_s = np.where(leaving, self._path[0].time_s, self._flows.leave_s)
+        self._flows = replace(self._flows, leave_s=leave_s)
+        self._touch()
+
+    def utilisation(self) -> tuple[Floats, Floats]:
+        """Bandwidth in use so far: `(time_s, used_hz)`; each value holds until the next time."""
+        self._divide()
+        n = bisect_right(self._log_s, self.env.now)
+        return np.array(self._log_s[:n]), np.array(self._log_hz[:n])
+
+    @property
+    def bits_sent(self) -> float:
+        """All bits sent on this link until now, those of abandoned flows included."""
+        return self._forgotten_bits + float(self._sent_bits().sum())
+
+    def _finish_s(self, rows: slice) -> Floats:
+        self._divide()
+        while np.isnan(self._path[-1].finish_s[rows]).any():
+            self._step()
+        return self._path[-1].finish_s[rows].copy()
+
+    def _sent_bits(self) -> Floats:
+        return self._flows.bits - self._state_now().remaining_bits
+
+    def _state_now(self) -> State:
+        """The state at the clock's time, from the last mark before it."""
+        mark = bisect_right(self._path, self.env.now, key=lambda state: state.time_s) - 1
+        return self._fluid.advance(self._flows, self._path[max(mark, 0)], self.env.now)
+
+    def _roll(self) -> None:
+        """Let the path begin (and end) now: what was projected beyond is about to change."""
+        self._path = [self._state_now()]
+        known = bisect_right(self._log_s, self._path[0].time_s)
+        del self._log_s[known:], self._log_hz[known:]
+
+    def _touch(self) -> None:
+        """Divide the bandwidth anew once everything submitted or cancelled now is known."""
+        if not self._changed:
+            self._changed = True
+            self._arm(self.env.now)
+
+    def _divide(self) -> None:
+        if self._changed:
+            replan = self._joined or self._fluid.rule.replans
+            self._path = [self._fluid.settle(self._flows, self._path[0], replan)]
+            self._log(self._path[0])
+            self._changed = self._joined = False
+
+    def _step(self) -> None:
+        """Project to the next event."""
+        self._path.append(self._fluid.step(self._flows, self._path[-1]))
+        self._log(self._path[-1])
+        if len(self._path) > _MOST_MARKS:
+            del self._path[1:-1:2]
+
+    def _log(self, state: State) -> None:
+        if state.time_s == self._log_s[-1]:
+            self._log_hz[-1] = state.used_hz
+        elif state.used_hz != self._log_hz[-1]:
+            self._log_s.append(state.time_s)
+            self._log_hz.append(state.used_hz)
+
+    def _arm(self, at_s: float) -> None:
+        """Wake at `at_s`; an alarm armed earlier is void."""
+        self._alarm_s = at_s
+        self._alarm = self.env.timeout(max(0.0, at_s - self.env.now))
+        self._alarm.callbacks.append(self._wake)
+
+    def _wake(self, alarm: simpy.Event) -> None:
+        """Report the transfers that are done, and wait for the next one."""
+        if alarm is not self._alarm:
+            return
+        self._divide()
+        running = []
+        for transfer in self._table:
+            if transfer._final is None and not self._report_if_done(transfer):
+                running.append(transfer)
+        past = bisect_right(self._path, self._alarm_s, key=lambda state: state.time_s) - 1
+        del self._path[: max(past, 0)]
+        if running:
+            self._arm(self._next_end_s(running))
+
+    def _report_if_done(self, transfer: Transfer) -> bool:
+        if not self._end_s(transfer) <= self._alarm_s:  # NaN while a member is unfinished
+            return False
+        rows, last = transfer._rows, self._path[-1]
+        transfer._final = (
+            last.finish_s[rows].copy(),
+            (self._flows.bits - last.remaining_bits)[rows],
+        )
+        transfer.done.succeed()
+        return True
+
+    def _end_s(self, transfer: Transfer) -> float:
+        """When the last member finishes or leaves; NaN where the path does not reach that far."""
+        rows = transfer._rows
+        end_s = np.minimum(self._path[-1].finish_s[rows], self._flows.leave_s[rows])
+        return float(end_s.max(initial=transfer.start_s))
+
+    def _next_end_s(self, running: list[Transfer]) -> float:
+        """Project until one of the running transfers is done, and say when that is."""
+        owner = np.full(len(self._flows.client), -1)
+        for index, transfer in enumerate(running):
+            owner[transfer._rows] = index
+        theirs = owner >= 0
+        while True:
+            unfinished = np.isnan(self._path[-1].finish_s) & theirs
+            counts = np.bincount(owner[unfinished], minlength=len(running))
+            if not counts.all():
+                break
+            self._step()
+        return min(self._end_s(running[index]) for index in np.flatnonzero(counts == 0))
+
+    def _forget_done(self) -> None:
+        """Drop the rows of transfers that have been reported."""
+        running = [transfer for transfer in self._table if transfer._final is None]
+        if len(running) == len(self._table):
+            return
+        self._forgotten_bits += sum(t._final[1].sum() for t in self._table if t._final)
+        rows = [np.arange(t._rows.start, t._rows.stop) for t in running]
+        kept = np.concatenate([np.zeros(0, np.int64), *rows])
+        self._flows = self._flows.take(kept)
+        self._path = [self._path[0].take(kept)]
+        self._table, start = running, 0
+        for transfer in running:
+            stop = start + len(transfer.bits)
+            transfer._rows = slice(start, stop)
+            start = stop

@@ -1,0 +1,75 @@
+"""Randomness as a pure function of (seed, stream, counters): the same value in any order.
+
+Every random draw of the simulated world hashes its own coordinates (Steele, Lea and Flood's
+SplitMix64 finaliser, OOPSLA 2014), so a draw never depends on which draws came before it. That is
+what gives all strategies of a comparison the same channel, and a resumed run the same future.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX2 = np.uint64(0x94D049BB133111EB)
+
+
+def _finalise(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64 output function: a bijection of 64-bit words with full avalanche."""
+    x = (x ^ (x >> np.uint64(30))) * _MIX1
+    x = (x ^ (x >> np.uint64(27))) * _MIX2
+    return x ^ (x >> np.uint64(31))
+
+
+def _key(seed: int, stream: str) -> np.uint64:
+    digest = hashlib.blake2b(f"{seed}:{stream}".encode(), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "little"))
+
+
+def bits(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.uint64]:
+    """64 random bits for every element of the broadcast integer `counters`.
+
+    Args:
+        seed: The scenario's seed (any Python integer).
+        stream: Name of the quantity drawn; different names are independent.
+        counters: Integer arrays (negative allowed) that broadcast together, e.g. client and slot.
+
+    Returns:
+        Array of the counters' broadcast shape.
+    """
+    with np.errstate(over="ignore"):
+        state = np.asarray(_key(seed, stream))
+        for counter in counters:
+            word = np.asarray(counter).astype(np.int64).view(np.uint64)
+            state = _finalise((state ^ word) + _GOLDEN)
+        return _finalise(state + _GOLDEN)
+
+
+def uniform(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.float64]:
+    """Uniform draws on the open interval (0, 1); arguments as for `bits`."""
+    return ((bits(seed, stream, *counters) >> np.uint64(11)) + 0.5) * 2.0**-53
+
+
+def normal(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.float64]:
+    """Standard normal draws by inversion; arguments as for `bits`."""
+    return np.asarray(ndtri(uniform(seed, stream, *counters)), dtype=np.float64)
+
+
+def exponential(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.float64]:
+    """Unit-mean exponential draws by inversion; arguments as for `bits`."""
+    return -np.log(uniform(seed, stream, *counters))
+
+
+def generator(seed: int, stream: str, *counters: int) -> np.random.Generator:
+    """A NumPy generator for draws of unknown number, e.g. one client's batches in one round."""
+    key = int(bits(seed, stream, *counters))
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def subseed(seed: int, stream: str, *counters: int) -> int:
+    """A 63-bit seed for a library with its own generator (torch)."""
+    return int(bits(seed, stream, *counters) >> np.uint64(1))

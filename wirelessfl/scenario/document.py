@@ -1,0 +1,167 @@
+"""The whole scenario: its sections, what ends a run, and its resolved text and fingerprint."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from ruamel.yaml import YAML
+
+from wirelessfl.errors import InputError
+from wirelessfl.scenario.base import Config, MisfitError, kinds
+from wirelessfl.scenario.devices import DevicesConfig
+from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.network import FixedPlacement, NetworkConfig
+from wirelessfl.scenario.strategy import Adaptive, StrategyConfig
+from wirelessfl.scenario.units import Seconds
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+class Target(Config):
+    """A quality to reach, by the mean of the last `smooth` evaluations."""
+
+    metric: Literal["loss", "accuracy", "perplexity"] = Field(
+        "loss", description="What is judged, on the held-out data."
+    )
+    below: float | None = Field(None, description="Reached at this value or a lower one.")
+    above: float | None = Field(None, description="Reached at this value or a higher one.")
+    smooth: int = Field(1, ge=1, description="Evaluations averaged, the last so many.")
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Target:
+        if (self.below is None) == (self.above is None):
+            raise ValueError("give exactly one of below and above")
+        if self.metric == "accuracy" and not 0 <= (self.above or self.below or 0.0) <= 1:
+            raise ValueError("an accuracy lies between 0 and 1")
+        return self
+
+    def __str__(self) -> str:
+        sign, value = ("<=", self.below) if self.below is not None else (">=", self.above)
+        mean = f" (mean of {self.smooth} evaluations)" if self.smooth > 1 else ""
+        return f"{self.metric} {sign} {value:g}{mean}"
+
+
+class Stop(Config):
+    """What ends a run: whichever comes first."""
+
+    rounds: int = Field(100, ge=1, description="Rounds at most.")
+    time_s: Seconds | None = Field(
+        None, gt=0, alias="time", description="Simulated time at most; null is no limit."
+    )
+    target: Target | None = Field(None, description="Quality that ends the run once reached.")
+
+
+class Evaluate(Config):
+    """When the global model is evaluated on the held-out data."""
+
+    every: int = Field(1, ge=1, description="Rounds from one evaluation to the next.")
+
+
+class ServerConfig(Config):
+    """Simulated time that the server itself takes, and how long it waits."""
+
+    overhead_s: Seconds = Field(
+        0.1, ge=0, alias="overhead", description="Time added to every round."
+    )
+    evaluate_time_s: Seconds = Field(
+        0.0, ge=0, alias="evaluate_time", description="Time an evaluation takes."
+    )
+    deadline_s: Seconds | None = Field(
+        None,
+        gt=0,
+        alias="deadline",
+        description="A round ends this long after it began, without those who are late; null "
+        "waits for all. Leaving out the late biases the update.",
+    )
+
+
+class TraceConfig(Config):
+    """What a run records beside its tables of rounds and clients."""
+
+    events: bool = Field(True, description="Keep every start and end in events.parquet.")
+
+
+class Scenario(Config):
+    """One simulated experiment: a network, its devices, what they learn and who decides."""
+
+    name: Name = Field(description="Name of results: letters, digits, dot, dash and underscore.")
+    description: str = Field("", description="What the scenario is about, for people.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
+    stop: Stop = Field(Stop(), description="What ends a run.")
+    evaluate: Evaluate = Field(Evaluate(), description="When the model is evaluated.")
+    server: ServerConfig = Field(ServerConfig(), description="Time the server takes.")
+    network: NetworkConfig = Field(NetworkConfig(), description="The radio network.")
+    devices: DevicesConfig = Field(DevicesConfig(), description="The clients' hardware.")
+    learning: LearningConfig = Field(LearningConfig(), description="What is learnt, and how.")
+    strategy: StrategyConfig = Field(Adaptive(), description="What the server decides.")
+    strategies: dict[Name, StrategyConfig] = Field(
+        {}, description="Further strategies to compare, by a name of your own."
+    )
+    trace: TraceConfig = Field(TraceConfig(), description="What a run records.")
+
+    @model_validator(mode="after")
+    def _sections_go_together(self) -> Scenario:
+        placement, clients = self.network.placement, self.devices.count
+        if isinstance(placement, FixedPlacement) and len(placement.distances_m) not in (1, clients):
+            raise MisfitError(
+                ("network", "placement", "distances"),
+                f"has {len(placement.distances_m)} values for {clients} clients (devices.count); "
+                "give one for each, or a single one for all",
+            )
+        self._check_ranks(("strategy",), self.strategy)
+        for name, strategy in self.strategies.items():
+            self._check_ranks(("strategies", name), strategy)
+        return self
+
+    def _check_ranks(self, path: tuple[str, ...], strategy: StrategyConfig) -> None:
+        largest = self.learning.lora.rank
+        for field in ("rank", "k_min"):
+            rank = getattr(strategy.adapter, field, None)
+            if rank is not None and rank > largest:
+                raise MisfitError(
+                    (*path, "adapter", field),
+                    f"{rank} is more than the adapter's rank, learning.lora.rank = {largest}",
+                )
+
+    def with_strategy(self, name: str) -> Scenario:
+        """This scenario with another strategy, and none left to choose from.
+
+        Args:
+            name: A name under `strategies`, the kind of `strategy` (which keeps its options), or
+                any kind of strategy (with its defaults).
+
+        Raises:
+            InputError: If it is none of these.
+        """
+        presets = kinds(StrategyConfig)
+        if name in self.strategies:
+            strategy = self.strategies[name]
+        elif name == self.strategy.kind:
+            strategy = self.strategy
+        elif name in presets:
+            strategy = presets[name]()
+        else:
+            known = [*self.strategies, *presets]
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InputError(f"unknown strategy {name!r}; {hint}(allowed: {', '.join(known)})")
+        return self.model_copy(update={"strategy": strategy, "strategies": {}})
+
+
+def dump(scenario: Scenario) -> str:
+    """The resolved scenario as YAML, every default filled in; `loads` gives the scenario back."""
+    yaml = YAML(typ="rt", pure=True)
+    yaml.width = 100
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    stream = io.StringIO()
+    yaml.dump(scenario.model_dump(mode="json"), stream)
+    return stream.getvalue()
+
+
+def fingerprint(scenario: Scenario) -> str:
+    """SHA-256 of the resolved scenario (hexadecimal): equal scenarios, equal fingerprints."""
+    return hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,115 @@
+"""What is learnt, by whom, and how: the `learning:` section of a scenario.
+
+Data only: `wirelessfl.learning` turns it into models, data sets and gradients.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from wirelessfl.scenario.base import Config
+
+
+class DigitsTask(Config):
+    """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels: ten classes, nothing to download."""
+
+    kind: Literal["digits"] = "digits"
+
+
+class _Sizes(Config):
+    """How many samples each client holds."""
+
+    sizes: Literal["lognormal", "balanced"] = Field(
+        "lognormal", description="Spread of the clients' data set sizes"
+    )
+    size_sigma: float = Field(
+        0.5, gt=0, le=3, description="Standard deviation of the log of the lognormal sizes"
+    )
+
+
+class DirichletPartition(_Sizes):
+    """Each client's class proportions are one draw of a symmetric Dirichlet(alpha)."""
+
+    kind: Literal["dirichlet"] = "dirichlet"
+    alpha: float = Field(0.3, gt=0, description="Concentration: small is uneven, large is even")
+
+
+class IidPartition(_Sizes):
+    """Every client's samples are a uniform random subset."""
+
+    kind: Literal["iid"] = "iid"
+
+
+class ShardsPartition(Config):
+    """Samples sorted by class are cut into equal shards, dealt out at random."""
+
+    kind: Literal["shards"] = "shards"
+    per_client: int = Field(2, ge=1, description="Shards (so at most about as many classes) each")
+
+
+Partition = Annotated[
+    DirichletPartition | IidPartition | ShardsPartition, Field(discriminator="kind")
+]
+
+
+class TinyVit(Config):
+    """A small Vision Transformer, pre-trained once on digits 0 to 4, then kept in a cache."""
+
+    kind: Literal["tiny-vit"] = "tiny-vit"
+    hidden: int = Field(48, ge=8, description="Width of the residual stream")
+    layers: int = Field(3, ge=1, description="Transformer layers")
+    heads: int = Field(4, ge=1, description="Attention heads; divides the width")
+    pretrain_steps: int = Field(600, ge=1, description="Central pre-training steps of 64 images")
+
+
+class SketchConfig(Config):
+    """Which of a module's rank-one components a client trains in a round."""
+
+    per_module: bool = Field(
+        False, description="Draw a set for each module instead of one that all modules share"
+    )
+
+
+class LoraConfig(Config):
+    """The low-rank adapter, made by PEFT."""
+
+    rank: int = Field(16, ge=1, description="Rank gamma of the global adapter")
+    alpha: int = Field(32, ge=1, description="Updates are scaled by alpha / rank")
+    targets: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="Linear layers to adapt by name; auto is all attention and MLP layers"
+    )
+    sketch: SketchConfig = Field(
+        default_factory=SketchConfig, description="How a client's share of the rank is drawn"
+    )
+
+
+class LocalConfig(Config):
+    """What one client does in one round: a few steps of SGD on batches of its own data."""
+
+    steps: int = Field(5, ge=1, description="SGD steps per round")
+    batch: int = Field(16, ge=1, description="Samples per step; a smaller client uses all it has")
+    optimizer: Literal["sgd"] = Field("sgd", description="Local optimiser, fresh every round")
+    lr: float = Field(0.1, gt=0, description="Learning rate")
+    momentum: float = Field(0.0, ge=0, lt=1, description="SGD momentum within the round")
+    clip_norm: float | None = Field(
+        1.0, gt=0, description="Largest norm of a client's gradient; null does not clip"
+    )
+
+
+class LearningConfig(Config):
+    """The `learning:` section."""
+
+    task: DigitsTask = Field(default_factory=DigitsTask, description="Data to learn from")
+    partition: Partition = Field(
+        default_factory=DirichletPartition, description="Who holds which samples"
+    )
+    model: TinyVit = Field(default_factory=TinyVit, description="Frozen base model")
+    lora: LoraConfig = Field(default_factory=LoraConfig, description="Trainable adapter")
+    local: LocalConfig = Field(default_factory=LocalConfig, description="A client's round")
+    engine: Literal["cohort", "reference"] = Field(
+        "cohort", description="Clients stacked into one pass, or one after another through PEFT"
+    )
+    cohort_width: int = Field(10, ge=1, description="Clients in one stacked pass")
+    threads: int = Field(1, ge=1, description="Torch threads; results depend on this, not on OMP")

@@ -1,0 +1,182 @@
+"""What the user may say about the server's decisions: who trains, how much, and with which step.
+
+A strategy is four independent choices (participation, adapter, bandwidth, server step). Each preset
+(`kind`) fills all four and lists only the options that mean something for it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from wirelessfl.scenario.base import Config
+from wirelessfl.scenario.network import EqualFinish, SharingConfig, WorkConserving
+
+Planner = Literal["marginal_price", "mean_field"]
+
+
+class ExpectedParticipation(Config):
+    """Independent participation with a chosen expected number of clients a round."""
+
+    expected: float = Field(
+        10.0, gt=0, description="Expected number of participants a round, sum of all q_n."
+    )
+
+
+class PlannedParticipation(Config):
+    """Participation probabilities computed from measured update norms and predicted times."""
+
+    planner: Planner = Field(
+        "marginal_price",
+        description="Algorithm that minimises expected round time times rounds: marginal_price "
+        "(fixed point on the optimality condition) or mean_field (one-dimensional search).",
+    )
+    q_min: float = Field(
+        0.01, gt=0, le=1, description="Smallest participation probability of a reachable client."
+    )
+    max_weight: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Largest aggregation weight a_n/q_n of one update, kept by raising q_n to at "
+        "least a_n/max_weight, so the update stays unbiased.",
+    )
+    pilot_rounds: int = Field(
+        5, ge=1, description="First rounds, data-proportional, that measure the update norms."
+    )
+    pilot_expected: float = Field(
+        10.0, gt=0, description="Expected participants of a pilot round (at most all clients)."
+    )
+    replan_every: int = Field(
+        10, ge=1, description="Rounds between two plans, counted from the end of the pilot."
+    )
+
+
+class PaperParticipation(PlannedParticipation):
+    """As PlannedParticipation with the paper's planner as the default."""
+
+    planner: Planner = Field("mean_field", description="As for adaptive.")
+
+
+class FixedAdapter(Config):
+    """How much of the adapter a participant trains and sends, decided once."""
+
+    sketch: Literal["off", "fixed"] = Field(
+        "off", description="off: the full rank; fixed: `rank` of the adapter's ranks."
+    )
+    rank: int | None = Field(None, ge=1, description="Ranks each participant trains when fixed.")
+
+    @model_validator(mode="after")
+    def _rank_goes_with_fixed(self) -> FixedAdapter:
+        if (self.sketch == "fixed") != (self.rank is not None):
+            raise ValueError("adapter.rank is given exactly when adapter.sketch is fixed")
+        return self
+
+
+class PlannedAdapter(FixedAdapter):
+    """As FixedAdapter, or a rank per client chosen by the planner."""
+
+    sketch: Literal["off", "fixed", "planned"] = Field(  # type: ignore[assignment]
+        "planned",
+        description="planned: the planner chooses each client's rank; off: the full rank; "
+        "fixed: `rank` for everyone.",
+    )
+    k_min: int | None = Field(
+        None,
+        ge=1,
+        description="Smallest rank the planner may choose; default a quarter of the adapter's "
+        "rank, below which rank sketching stops converging well.",
+    )
+
+    @model_validator(mode="after")
+    def _k_min_goes_with_planned(self) -> PlannedAdapter:
+        if self.k_min is not None and self.sketch != "planned":
+            raise ValueError("adapter.k_min is used only when adapter.sketch is planned")
+        return self
+
+
+class FixedStep(Config):
+    """Server step: new model = model + step * sum of a_n/q_n * delta_n."""
+
+    step: float = Field(1.0, gt=0, description="Multiplier of the aggregated update.")
+
+
+class PlannedStep(Config):
+    """Server step, fixed or tied to the noise of the planned participation."""
+
+    step: float | Literal["coupled"] = Field(
+        "coupled",
+        description="A number, or coupled: step_max / (1 + noise-to-signal ratio of the plan).",
+    )
+    step_max: float = Field(
+        1.0, gt=0, description="The coupled step that full participation would get."
+    )
+
+    @model_validator(mode="after")
+    def _positive(self) -> PlannedStep:
+        if self.step != "coupled" and self.step <= 0:
+            raise ValueError("server.step is positive, or the word coupled")
+        return self
+
+
+class Full(Config):
+    """Every client takes part in every round."""
+
+    kind: Literal["full"] = "full"
+    adapter: FixedAdapter = Field(FixedAdapter(), description="Ranks trained and sent.")
+    bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
+    server: FixedStep = Field(FixedStep(), description="Server step.")
+
+
+class Uniform(Config):
+    """Every client takes part with the same probability."""
+
+    kind: Literal["uniform"] = "uniform"
+    participation: ExpectedParticipation = Field(
+        ExpectedParticipation(), description="How many clients take part."
+    )
+    adapter: FixedAdapter = Field(FixedAdapter(), description="Ranks trained and sent.")
+    bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
+    server: FixedStep = Field(FixedStep(), description="Server step.")
+
+
+class DataProportional(Config):
+    """Clients take part with probability proportional to their share of the data."""
+
+    kind: Literal["data_proportional"] = "data_proportional"
+    participation: ExpectedParticipation = Field(
+        ExpectedParticipation(), description="How many clients take part."
+    )
+    adapter: FixedAdapter = Field(FixedAdapter(), description="Ranks trained and sent.")
+    bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
+    server: FixedStep = Field(FixedStep(), description="Server step.")
+
+
+class Adaptive(Config):
+    """Participation, ranks and step planned together from what the server measures."""
+
+    kind: Literal["adaptive"] = "adaptive"
+    participation: PlannedParticipation = Field(
+        PlannedParticipation(), description="How participation is planned."
+    )
+    adapter: PlannedAdapter = Field(PlannedAdapter(), description="Ranks trained and sent.")
+    bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
+    server: PlannedStep = Field(PlannedStep(), description="Server step.")
+
+
+class AdaptivePaper(Config):
+    """As arXiv 2505.23555, reconstructed: mean-field planner and equal-finish bandwidth."""
+
+    kind: Literal["adaptive-paper"] = "adaptive-paper"
+    participation: PaperParticipation = Field(
+        PaperParticipation(), description="How participation is planned."
+    )
+    adapter: PlannedAdapter = Field(PlannedAdapter(), description="Ranks trained and sent.")
+    bandwidth: SharingConfig = Field(EqualFinish(), description="Uplink sharing rule.")
+    server: PlannedStep = Field(PlannedStep(), description="Server step.")
+
+
+StrategyConfig = Annotated[
+    Full | Uniform | DataProportional | Adaptive | AdaptivePaper, Field(discriminator="kind")
+]

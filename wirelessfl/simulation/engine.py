@@ -1,0 +1,132 @@
+"""One run from scenario to trace: build the world, let the clock go, gather what happened."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+import numpy as np
+import simpy
+
+from wirelessfl.device.fleet import build_fleet
+from wirelessfl.device.queue import ComputeQueue
+from wirelessfl.errors import InputError
+from wirelessfl.learning.learner import Learner, build_learner
+from wirelessfl.network.channel import build_channel
+from wirelessfl.network.link import Link
+from wirelessfl.network.sharing import sharing_rule
+from wirelessfl.scenario import Scenario, dump, fingerprint
+from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.simulation.client import Hardware
+from wirelessfl.simulation.journal import Journal
+from wirelessfl.simulation.observer import Observer
+from wirelessfl.simulation.server import Progress, Server
+from wirelessfl.strategy import build_strategy
+from wirelessfl.trace import Trace
+
+RECORDED_VERSIONS = ("wirelessfl", "torch", "transformers", "peft", "simpy", "numpy")
+
+
+def simulate(
+    scenario: Scenario, on_progress: Callable[[Progress], None] | None = None
+) -> Trace:
+    """Run one scenario to its end.
+
+    The trace's tables are a pure function of the scenario (with its seed) and the installed
+    versions; only `summary["host"]` speaks of this machine.
+
+    Args:
+        scenario: What to run.
+        on_progress: Called after every round.
+
+    Raises:
+        InputError: If the scenario asks for something that cannot be (e.g. a target metric the
+            task does not have, more participants than clients).
+        DivergedError: If a client's training leaves the finite numbers.
+    """
+    started = time.perf_counter()
+    clients, seed = scenario.devices.count, scenario.seed
+    learner = shared_learner(scenario)
+    _check_target(scenario, learner)
+    channel = build_channel(scenario.network, clients, seed)
+    fleet = build_fleet(scenario.devices, seed)
+    strategy = build_strategy(scenario.strategy, clients)
+    network = scenario.network
+    env = simpy.Environment()
+    hardware = Hardware(
+        downlink=Link(
+            env,
+            channel,
+            "downlink",
+            network.downlink.bandwidth_hz,
+            sharing_rule(network.downlink.sharing),
+        ),
+        uplink=Link(
+            env,
+            channel,
+            "uplink",
+            network.uplink.bandwidth_hz,
+            sharing_rule(strategy.bandwidth),
+        ),
+        fleet=fleet,
+        queue=ComputeQueue(clients),
+    )
+    journal = Journal(fleet, channel, network.uplink.power_dbm, scenario.trace.events)
+    server = Server(
+        env,
+        scenario,
+        hardware,
+        learner,
+        strategy,
+        Observer(scenario, channel, fleet, learner),
+        journal,
+        on_progress,
+    )
+    built = time.perf_counter()
+    env.process(server.serve())
+    env.run()
+    ended = time.perf_counter()
+    return journal.trace(
+        scenario_yaml=dump(scenario),
+        summary={
+            "name": scenario.name,
+            "strategy": scenario.strategy.kind,
+            "seed": seed,
+            "fingerprint": fingerprint(scenario),
+            "versions": {name: version(name) for name in RECORDED_VERSIONS},
+            "target_reached": server.target_reached,
+            "gradient_jobs": server.pool.computed,
+            "host": {
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "setup_s": built - started,
+                "gradients_s": server.pool.host_s,
+                "evaluation_s": server.evaluation_host_s,
+                "event_loop_s": ended - built - server.pool.host_s - server.evaluation_host_s,
+            },
+        },
+    )
+
+
+def shared_learner(scenario: Scenario) -> Learner:
+    """The scenario's learner; runs of one process that learn the same share it (it is stateless)."""
+    return _learner(
+        scenario.learning.model_dump_json(), scenario.devices.count, scenario.seed
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _learner(learning_json: str, clients: int, seed: int) -> Learner:
+    return build_learner(LearningConfig.model_validate_json(learning_json), clients, seed)
+
+
+def _check_target(scenario: Scenario, learner: Learner) -> None:
+    target = scenario.stop.target
+    if target is not None and target.metric not in learner.metrics:
+        raise InputError(
+            f"stop.target.metric is {target.metric!r}, but the task "
+            f"{scenario.learning.task.kind!r} has: {', '.join(learner.metrics)}"
+        )

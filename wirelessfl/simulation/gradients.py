@@ -1,0 +1,61 @@
+"""Deferred gradients: a job waits until its result is needed, and then runs with its peers.
+
+A compute event of the simulation registers a `GradientJob` and costs nothing. Torch runs when the
+server collects the updates it received, all of them in one pass; the job of a client that dropped
+out or was cancelled never runs. A job's result depends only on the job and its model, so when and
+with whom it ran cannot change it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from wirelessfl.learning.jobs import GradientJob, Update, Vector
+from wirelessfl.learning.learner import Learner
+
+
+class GradientPool:
+    """The jobs of clients at work, the model versions they started from, and the count of work.
+
+    Attributes:
+        computed: Number of jobs whose gradients were computed.
+        host_s: Real seconds spent in them (a diagnostic; it never reaches the simulated clock).
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self._models: dict[int, Vector] = {}
+        self._waiting: set[GradientJob] = set()
+        self.computed = 0
+        self.host_s = 0.0
+
+    def register(self, jobs: Sequence[GradientJob], model: Vector) -> None:
+        """Remember jobs that all start from `model`, whose version each of them names."""
+        for job in jobs:
+            self._models[job.version] = model
+        self._waiting.update(jobs)
+
+    def cancel(self, jobs: Sequence[GradientJob]) -> None:
+        """Forget jobs whose result will never be needed."""
+        self._waiting.difference_update(jobs)
+        self._forget_unused_models()
+
+    def collect(self, jobs: Sequence[GradientJob]) -> list[Update]:
+        """The updates of `jobs`, in their order; each job can be collected once.
+
+        Raises:
+            KeyError: If a job was never registered, was cancelled, or was collected before.
+        """
+        for job in jobs:
+            self._waiting.remove(job)
+        started = time.perf_counter()
+        updates = self._learner.train(jobs, self._models) if jobs else []
+        self.host_s += time.perf_counter() - started
+        self.computed += len(jobs)
+        self._forget_unused_models()
+        return updates
+
+    def _forget_unused_models(self) -> None:
+        used = {job.version for job in self._waiting}
+        self._models = {version: self._models[version] for version in used}

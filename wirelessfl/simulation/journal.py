@@ -1,0 +1,206 @@
+"""What a run writes down: one row a round, one a participant, and the events of the timeline."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wirelessfl.device.fleet import Fleet
+from wirelessfl.network.channel import Channel
+from wirelessfl.simulation.client import Cohort
+from wirelessfl.strategy.observation import Plan, RoundFeedback
+from wirelessfl.trace import Trace
+from wirelessfl.trace.recorder import Recorder
+from wirelessfl.trace.tables import SERVER
+
+METRICS = ("loss", "accuracy", "perplexity")
+
+
+class Journal:
+    """Turns what happened into the trace's tables; decides nothing.
+
+    Args:
+        fleet: The devices, for their names and energy.
+        channel: The air, for the clients' distances.
+        uplink_power_dbm: Transmit power of a client.
+        events: Whether the events table is kept.
+    """
+
+    def __init__(
+        self, fleet: Fleet, channel: Channel, uplink_power_dbm: float, events: bool
+    ) -> None:
+        self._fleet, self._channel = fleet, channel
+        self._uplink_power_dbm = uplink_power_dbm
+        self._keep_events = events
+        self._recorder = Recorder()
+        self._last_plan: Plan | None = None
+
+    def initial(self, now_s: float, metrics: dict[str, float]) -> None:
+        """Round 0: the model before anyone trained."""
+        zero = dict.fromkeys(("participants", "completed", "dropped", "server_version"), 0)
+        sums = dict.fromkeys(("expected_participants", "downlink_bits", "uplink_bits"), 0.0)
+        unknown = ("expected_round_s", "server_step", "noise_to_signal", "mean_rank", "train_loss")
+        self._recorder.append_round(
+            {
+                "round": 0,
+                "start_s": now_s,
+                "end_s": now_s,
+                "duration_s": 0.0,
+                "phase": "initial",
+                "planned": False,
+                "energy_j": 0.0,
+                **zero,
+                **sums,
+                **dict.fromkeys(unknown, math.nan),
+                **_metric_columns(metrics),
+            }
+        )
+        self._events(0, [("evaluate", now_s)])
+
+    def round(
+        self,
+        cohort: Cohort,
+        end_s: float,
+        plan: Plan,
+        weights: NDArray[np.float64],
+        feedback: RoundFeedback,
+        version: int,
+        metrics: dict[str, float],
+    ) -> None:
+        """A round that is over, at `end_s`; what was not received is not in `feedback`."""
+        number, clients = cohort.work.round, cohort.work.clients
+        new_plan, self._last_plan = plan is not self._last_plan, plan
+        energy_j = self._fleet.compute_j(clients, cohort.computing_s) + self._fleet.transmit_j(
+            cohort.uploading_s, self._uplink_power_dbm
+        )
+        self._recorder.append_round(
+            {
+                "round": number,
+                "start_s": cohort.start_s,
+                "end_s": end_s,
+                "duration_s": end_s - cohort.start_s,
+                "phase": plan.phase,
+                "planned": new_plan,
+                "participants": len(clients),
+                "completed": int(cohort.completed.sum()),
+                "dropped": int(cohort.dropped.sum()),
+                "expected_participants": float(plan.q.sum()),
+                "expected_round_s": plan.expected_round_s,
+                "server_step": plan.server_step,
+                "noise_to_signal": plan.noise_to_signal,
+                "mean_rank": _mean(plan.k[clients]),
+                "downlink_bits": float(cohort.downloaded_bits.sum()),
+                "uplink_bits": float(cohort.uploaded_bits.sum()),
+                "energy_j": float(energy_j.sum()),
+                "train_loss": _mean(feedback.losses),
+                "server_version": version,
+                **_metric_columns(metrics),
+            }
+        )
+        if len(clients):
+            self._recorder.append_clients(self._client_columns(cohort, plan, weights, feedback))
+            self._client_events(cohort)
+        self._events(
+            number,
+            [("round_start", cohort.start_s)]
+            + [("plan", cohort.start_s)] * new_plan
+            + [("aggregate", end_s)] * bool(len(feedback.clients))
+            + [("evaluate", end_s)] * bool(metrics),
+        )
+
+    def _client_columns(
+        self,
+        cohort: Cohort,
+        plan: Plan,
+        weights: NDArray[np.float64],
+        feedback: RoundFeedback,
+    ) -> dict[str, Any]:
+        clients, n = cohort.work.clients, len(cohort.work.clients)
+        loss, norm = np.full(n, np.nan), np.full(n, np.nan)
+        received = np.isin(clients, feedback.clients)
+        loss[received], norm[received] = feedback.losses, np.sqrt(feedback.squared_norms)
+        return {
+            "round": np.full(n, cohort.work.round),
+            "client": clients,
+            "profile": self._fleet.profile[clients],
+            "distance_m": self._channel.distance_m[clients],
+            "probability": plan.q[clients],
+            "rank": plan.k[clients],
+            "weight": weights,
+            "outcome": cohort.outcome,
+            "download_start_s": np.full(n, cohort.start_s),
+            "download_end_s": cohort.download_end_s,
+            "compute_start_s": cohort.compute_start_s,
+            "compute_end_s": cohort.compute_end_s,
+            "upload_start_s": cohort.compute_end_s,
+            "upload_end_s": cohort.upload_end_s,
+            "download_s": cohort.download_end_s - cohort.start_s,
+            "queue_s": cohort.compute_start_s - cohort.download_end_s,
+            "compute_s": cohort.computing_s,
+            "upload_s": cohort.uploading_s,
+            "downlink_bits": cohort.downloaded_bits,
+            "uplink_bits": cohort.uploaded_bits,
+            "energy_j": self._fleet.compute_j(clients, cohort.computing_s)
+            + self._fleet.transmit_j(cohort.uploading_s, self._uplink_power_dbm),
+            "train_loss": loss,
+            "update_norm": norm,
+        }
+
+    def _client_events(self, cohort: Cohort) -> None:
+        for event, times in (
+            ("download_end", cohort.download_end_s),
+            ("compute_start", cohort.compute_start_s),
+            ("compute_end", cohort.compute_end_s),
+            ("upload_start", cohort.compute_end_s),
+            ("upload_end", cohort.upload_end_s),
+            ("drop", np.where(cohort.dropped, cohort.drop_s, np.nan)),
+        ):
+            happened = np.isfinite(times)
+            self._append_events(
+                event, times[happened], cohort.work.clients[happened], cohort.work.round
+            )
+
+    def _events(self, number: int, events: list[tuple[str, float]]) -> None:
+        for event, time_s in events:
+            self._append_events(event, np.array([time_s]), np.array([SERVER]), number)
+
+    def _append_events(
+        self, event: str, times: NDArray[np.float64], clients: NDArray[np.int64], number: int
+    ) -> None:
+        if self._keep_events and len(times):
+            self._recorder.append_events(
+                {
+                    "time_s": times,
+                    "round": np.full(len(times), number),
+                    "client": clients,
+                    "event": np.full(len(times), event),
+                }
+            )
+
+    def trace(self, scenario_yaml: str, summary: dict[str, Any]) -> Trace:
+        """The finished trace, with the totals of the run added to the summary."""
+        rounds = self._recorder.rounds()
+        totals = {
+            "rounds": int(rounds["round"].max()),
+            "time_s": float(rounds["end_s"].max()),
+            "uplink_bits": float(rounds["uplink_bits"].sum()),
+            "downlink_bits": float(rounds["downlink_bits"].sum()),
+        }
+        return Trace(
+            rounds=rounds,
+            clients=self._recorder.clients(),
+            events=self._recorder.events(),
+            summary=summary | {"totals": totals},
+            scenario_yaml=scenario_yaml,
+        )
+
+
+def _metric_columns(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: metrics.get(name, math.nan) for name in METRICS}
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(np.mean(values)) if len(values) else math.nan

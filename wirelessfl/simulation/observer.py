@@ -1,0 +1,81 @@
+"""What the server can measure before a round: channel reports and capability reports.
+
+The strategy sees nothing else of the world. Rates are means over the reports of the last moments
+(`network.report_window`), at the share of the band each client would have in an equal split among
+`REPORT_USERS`. Compute times follow from the FLOP/s and bytes/s each device reports when it joins,
+without the jitter that will befall them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wirelessfl.device.fleet import Fleet
+from wirelessfl.learning.learner import Learner
+from wirelessfl.network.channel import Channel
+from wirelessfl.scenario import Scenario
+from wirelessfl.strategy.observation import Observation
+
+REPORT_USERS = 10
+
+
+class Observer:
+    """Makes the observation of each round from the world, and nothing but the measurable part."""
+
+    def __init__(
+        self, scenario: Scenario, channel: Channel, fleet: Fleet, learner: Learner
+    ) -> None:
+        self._scenario, self._channel = scenario, channel
+        self._weights = learner.weights
+        self._rank = learner.rank
+        self._clients = np.arange(fleet.clients)
+        ends = np.array([1, learner.rank])
+        self._fixed_bits, self._bits_per_rank = _line(ends, learner.payload_bits(ends))
+        lowest, highest = (
+            fleet.nominal_s(
+                self._clients,
+                learner.local_flops(self._clients, ranks),
+                learner.local_bytes(self._clients, ranks),
+            )
+            for ranks in (np.full(fleet.clients, rank) for rank in ends)
+        )
+        self._compute_fixed_s, self._compute_per_rank_s = _line(ends, np.array([lowest, highest]))
+        self._max_rank = np.full(fleet.clients, learner.rank)
+
+    def observe(self, round: int, now_s: float) -> Observation:
+        """What the server knows at `now_s`, as round `round` is about to start."""
+        network = self._scenario.network
+        share = 1.0 / min(REPORT_USERS, len(self._clients))
+        uplink_share_hz = network.uplink.bandwidth_hz * share
+        downlink_share_hz = network.downlink.bandwidth_hz * share
+        n = len(self._clients)
+        return Observation(
+            round=round,
+            time_s=now_s,
+            weights=self._weights,
+            rank=self._rank,
+            max_rank=self._max_rank,
+            fixed_bits=float(self._fixed_bits),
+            bits_per_rank=float(self._bits_per_rank),
+            uplink_hz=network.uplink.bandwidth_hz,
+            uplink_share_hz=uplink_share_hz,
+            uplink_rate_bps=self._channel.reported_rate_bps(
+                "uplink", self._clients, now_s, np.full(n, uplink_share_hz)
+            ),
+            downlink_hz=network.downlink.bandwidth_hz,
+            downlink_share_hz=downlink_share_hz,
+            downlink_rate_bps=self._channel.reported_rate_bps(
+                "downlink", self._clients, now_s, np.full(n, downlink_share_hz)
+            ),
+            compute_fixed_s=self._compute_fixed_s,
+            compute_per_rank_s=self._compute_per_rank_s,
+            server_overhead_s=self._scenario.server.overhead_s,
+        )
+
+
+def _line(ranks: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intercept and slope of the line through values at two ranks."""
+    if ranks[0] == ranks[1]:
+        return values[0] * 0.0, values[0] / ranks[0]
+    slope = (values[1] - values[0]) / (ranks[1] - ranks[0])
+    return values[0] - slope * ranks[0], slope

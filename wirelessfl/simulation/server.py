@@ -1,0 +1,202 @@
+"""The synchronous server: plan, send, wait, aggregate, evaluate, repeat until told to stop.
+
+The server is one SimPy process. Simulated time passes only while a cohort is on its way, in the
+server's configured overheads, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from wirelessfl.learning.aggregation import weighted_sum
+from wirelessfl.learning.jobs import GradientJob
+from wirelessfl.learning.learner import Learner
+from wirelessfl.randomness import uniform
+from wirelessfl.scenario import Scenario, Target
+from wirelessfl.simulation.client import Cohort, Floats, Hardware, Ints, Work
+from wirelessfl.simulation.gradients import GradientPool
+from wirelessfl.simulation.journal import Journal
+from wirelessfl.simulation.observer import Observer
+from wirelessfl.strategy import Plan, RoundFeedback, Strategy
+from wirelessfl.strategy.observation import Observation
+from wirelessfl.strategy.round_model import expected_ready_s
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come, for whoever watches it."""
+
+    round: int
+    rounds: int
+    time_s: float
+    limit_s: float | None
+    participants: int
+    metrics: dict[str, float]
+
+
+class Server:
+    """One synchronous federated run.
+
+    Args:
+        env: The simulation's clock.
+        scenario: What to run.
+        hardware: Links and devices the participants' work passes through.
+        learner: Data, model and gradients.
+        strategy: What decides.
+        observer: What the server can measure.
+        journal: Where everything that happened is written down.
+        on_progress: Called after each round.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        scenario: Scenario,
+        hardware: Hardware,
+        learner: Learner,
+        strategy: Strategy,
+        observer: Observer,
+        journal: Journal,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._env, self._scenario, self._hardware = env, scenario, hardware
+        self._learner, self._strategy, self._observer = learner, strategy, observer
+        self._journal, self._on_progress = journal, on_progress
+        self.pool = GradientPool(learner)
+        self.model = learner.initial
+        self.version = 0
+        stop = scenario.stop
+        self._time_limit_s = np.inf if stop.time_s is None else stop.time_s
+        self._recent: list[float] = []
+        self.target_reached = False
+        self.evaluation_host_s = 0.0
+
+    def serve(self) -> Generator[simpy.Event, object, None]:
+        """The server's SimPy process: the initial evaluation, then rounds until the end."""
+        self._journal.initial(self._env.now, self._evaluate())
+        for round in range(1, self._scenario.stop.rounds + 1):
+            finished = yield from self._round(round)
+            if self.target_reached or not finished:
+                return
+
+    def _round(self, round: int) -> Generator[simpy.Event, object, bool]:
+        """One round; false if the time limit cut it short, and then nothing is aggregated."""
+        env, server = self._env, self._scenario.server
+        observation = self._observer.observe(round - 1, env.now)
+        plan = self._strategy.plan(observation)
+        draws = uniform(
+            self._scenario.seed, "participation", np.arange(observation.clients), round
+        )
+        participants = np.flatnonzero(self._strategy.select(plan, draws))
+        weights = self._strategy.weights(plan, observation, participants)
+        cohort = Cohort(env, self._hardware, self._work(round, participants, plan, observation))
+        jobs = [
+            GradientJob(self.version, round, int(client), int(plan.k[client]))
+            for client in participants
+        ]
+        self.pool.register(jobs, self.model)
+        end_s = min(
+            env.now + (np.inf if server.deadline_s is None else server.deadline_s),
+            self._time_limit_s - server.overhead_s,
+        )
+        if np.isfinite(end_s):
+            yield cohort.done | env.timeout(max(end_s - env.now, 0.0))
+        else:
+            yield cohort.done
+        cut_short = not cohort.done.triggered and env.now + server.overhead_s >= self._time_limit_s
+        cohort.settle()
+        received = np.zeros_like(cohort.completed) if cut_short else cohort.completed
+        self.pool.cancel([jobs[i] for i in np.flatnonzero(~received)])
+        if not cut_short:
+            yield env.timeout(server.overhead_s)
+        feedback = self._aggregate(
+            plan, cohort, weights, received, [jobs[i] for i in np.flatnonzero(received)]
+        )
+        metrics: dict[str, float] = {}
+        if not cut_short and self._evaluation_due(round):
+            yield env.timeout(server.evaluate_time_s)
+            metrics = self._evaluate()
+        self._strategy.observe(feedback)
+        self._journal.round(cohort, env.now, plan, weights, feedback, self.version, metrics)
+        self._report(round, len(participants), metrics)
+        return not cut_short
+
+    def _work(
+        self, round: int, participants: Ints, plan: Plan, observation: Observation
+    ) -> Work:
+        ranks = plan.k[participants]
+        return Work(
+            round=round,
+            clients=participants,
+            bits=self._learner.payload_bits(ranks),
+            flops=self._learner.local_flops(participants, ranks),
+            memory_traffic_bytes=self._learner.local_bytes(participants, ranks),
+            expected_ready_s=self._env.now + expected_ready_s(observation, participants, plan.k),
+        )
+
+    def _aggregate(
+        self,
+        plan: Plan,
+        cohort: Cohort,
+        weights: Floats,
+        received: NDArray[np.bool_],
+        jobs: list[GradientJob],
+    ) -> RoundFeedback:
+        """Collect the received updates, step the model, and say what the server measured."""
+        clients = cohort.work.clients[received]
+        updates = self.pool.collect(jobs)
+        total = weighted_sum(
+            [update.delta for update in updates], weights[received], len(self.model)
+        )
+        if updates:
+            self.model = (self.model + plan.server_step * total).astype(np.float32)
+            self.version += 1
+        return RoundFeedback(
+            round=cohort.work.round,
+            clients=clients,
+            weights=weights[received],
+            q=plan.q[clients],
+            k=plan.k[clients],
+            squared_norms=np.array(
+                [np.square(update.delta, dtype=np.float64).sum() for update in updates]
+            ),
+            update_squared_norm=float(np.square(total).sum()),
+            losses=np.array([update.loss for update in updates]),
+            compute_s=cohort.computing_s[received],
+            upload_s=cohort.uploading_s[received],
+            duration_s=self._env.now - cohort.start_s,
+        )
+
+    def _evaluate(self) -> dict[str, float]:
+        started = time.perf_counter()
+        metrics = self._learner.evaluate(self.model)
+        self.evaluation_host_s += time.perf_counter() - started
+        target = self._scenario.stop.target
+        if target is not None:
+            self._recent = [*self._recent, metrics[target.metric]][-target.smooth :]
+            if len(self._recent) == target.smooth:
+                self.target_reached = _passed(target, sum(self._recent) / target.smooth)
+        return metrics
+
+    def _evaluation_due(self, round: int) -> bool:
+        every, last = self._scenario.evaluate.every, self._scenario.stop.rounds
+        return round % every == 0 or round == last
+
+    def _report(self, round: int, participants: int, metrics: dict[str, float]) -> None:
+        if self._on_progress is not None:
+            stop = self._scenario.stop
+            self._on_progress(
+                Progress(round, stop.rounds, self._env.now, stop.time_s, participants, metrics)
+            )
+
+
+def _passed(target: Target, value: float) -> bool:
+    if target.below is not None:
+        return value <= target.below
+    return target.above is not None and value >= target.above

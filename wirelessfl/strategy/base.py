@@ -1,0 +1,59 @@
+"""A strategy: what the server decides each round, in at most four overrides.
+
+Participation is independent, client n with probability q_n; the aggregation weight a_n/q_n then
+makes the expected update sum_n a_n delta_n, whatever q is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from wirelessfl.scenario.network import SharingConfig
+from wirelessfl.strategy.observation import (
+    Bools,
+    Floats,
+    Ints,
+    Observation,
+    Plan,
+    RoundFeedback,
+)
+
+
+class Strategy(ABC):
+    """Base of every strategy.
+
+    The server calls, in order and once a round: `plan`, `select`, `weights`, `observe`. What a
+    strategy learns between rounds goes through `state` and `restore`.
+
+    Attributes:
+        bandwidth: How the uplink is shared among the participants.
+        needs_norms: Whether `observe` reads the norms of the feedback.
+    """
+
+    bandwidth: SharingConfig
+    needs_norms: bool = False
+
+    @abstractmethod
+    def plan(self, observation: Observation) -> Plan:
+        """Participation, ranks and server step of the round about to start."""
+
+    def select(self, plan: Plan, uniforms: Floats) -> Bools:
+        """Who takes part, given one uniform draw on (0, 1) a client. [clients]"""
+        return uniforms < plan.q
+
+    def weights(self, plan: Plan, observation: Observation, participants: Ints) -> Floats:
+        """Aggregation weight of each participant's update. [m]"""
+        return observation.weights[participants] / plan.q[participants]
+
+    def observe(self, feedback: RoundFeedback) -> None:  # noqa: B027 - most strategies do not learn
+        """Learn from a finished round."""
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to continue a run; JSON values only."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up the state that `state` returned."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, was given {sorted(state)}")

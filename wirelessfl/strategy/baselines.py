@@ -1,0 +1,80 @@
+"""Strategies that do not learn: full, uniform and data-proportional participation.
+
+Independent participation with an expected number of clients m: sum_n q_n = m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wirelessfl.errors import InputError
+from wirelessfl.scenario.network import SharingConfig
+from wirelessfl.scenario.strategy import FixedAdapter
+from wirelessfl.strategy.base import Strategy
+from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan
+from wirelessfl.strategy.round_model import expected_round_s
+
+
+def proportional_q(scores: Floats, expected: float) -> Floats:
+    """Probabilities proportional to positive `scores`, at most 1, that sum to `expected`.
+
+    q_n = min(1, c * score_n); c is found by water-filling: with the clients sorted by falling
+    score, the first j are at 1 and the others share expected - j.
+    """
+    clients = len(scores)
+    if expected == clients:
+        return np.ones(clients)
+    falling = np.sort(scores)[::-1]
+    tail = np.cumsum(falling[::-1])[::-1]
+    full = np.arange(clients)
+    fits = (full < expected) & ((expected - full) * falling <= tail)
+    j = int(np.argmax(fits))
+    return np.asarray(np.minimum(1.0, scores * ((expected - j) / tail[j])))
+
+
+def fixed_rank(adapter: FixedAdapter, observation: Observation) -> Ints:
+    """Ranks without a planner: all or `adapter.rank`, less where memory demands it. [clients]
+
+    Raises:
+        InputError: `adapter.rank` exceeds the adapter's rank.
+    """
+    rank = observation.rank if adapter.rank is None else adapter.rank
+    if rank > observation.rank:
+        raise InputError(
+            f"strategy.adapter.rank is {rank}, but the adapter has rank {observation.rank}"
+        )
+    return np.minimum(rank, observation.max_rank)
+
+
+@dataclass(frozen=True)
+class FixedParticipation(Strategy):
+    """Participation that never changes: everyone, or m clients expected by some score.
+
+    Attributes:
+        shape: Whether q_n is 1, the same for all, or proportional to the client's data.
+        expected: Expected participants m, at most the number of clients.
+        adapter: Ranks trained and sent.
+        step: Server step.
+    """
+
+    shape: Literal["full", "uniform", "data_proportional"]
+    expected: float
+    adapter: FixedAdapter
+    bandwidth: SharingConfig
+    step: float
+
+    def plan(self, observation: Observation) -> Plan:
+        """The same q, k and step every round."""
+        weights = observation.weights
+        scores = weights if self.shape == "data_proportional" else np.ones_like(weights)
+        q = proportional_q(scores, self.expected)
+        k = fixed_rank(self.adapter, observation)
+        return Plan(
+            q=q,
+            k=k,
+            server_step=self.step,
+            expected_round_s=expected_round_s(observation, self.bandwidth, q, k),
+        )

@@ -1,0 +1,135 @@
+"""What passes between a server and its strategy: what it saw, what it decided, what came back.
+
+Nothing here is hidden from a real base station: rates come from channel reports, compute times from
+capability reports and measured durations, norms from the updates that arrived.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the server knows about its clients when it plans a round.
+
+    Attributes:
+        round: Index of the round about to start, from 0.
+        time_s: Simulated time.
+        weights: Share a_n of the training data, sums to 1. [clients]
+        rank: Rank gamma of the full adapter.
+        max_rank: Largest rank that fits each client's memory, 1 to `rank`. [clients]
+        fixed_bits: Payload that does not depend on the rank trained (a trainable head), each way.
+        bits_per_rank: Payload of one rank, each way; a payload is fixed_bits + k * bits_per_rank.
+        uplink_hz: Bandwidth of the uplink.
+        uplink_share_hz: Share of it at which `uplink_rate_bps` was reported.
+        uplink_rate_bps: Recent mean uplink rate at that share; 0 where unreachable. [clients]
+        downlink_hz: Bandwidth of the downlink.
+        downlink_share_hz: Share of it at which `downlink_rate_bps` was reported.
+        downlink_rate_bps: Recent mean downlink rate at that share. [clients]
+        compute_fixed_s: Expected part of the compute time that no rank changes. [clients]
+        compute_per_rank_s: Expected compute time of one rank. [clients]
+        server_overhead_s: Time the server adds to every round.
+    """
+
+    round: int
+    time_s: float
+    weights: Floats
+    rank: int
+    max_rank: Ints
+    fixed_bits: float
+    bits_per_rank: float
+    uplink_hz: float
+    uplink_share_hz: float
+    uplink_rate_bps: Floats
+    downlink_hz: float
+    downlink_share_hz: float
+    downlink_rate_bps: Floats
+    compute_fixed_s: Floats
+    compute_per_rank_s: Floats
+    server_overhead_s: float
+
+    @property
+    def clients(self) -> int:
+        """Number of clients."""
+        return len(self.weights)
+
+    def reachable(self) -> Bools:
+        """Who has a channel in both directions. [clients]"""
+        return (self.uplink_rate_bps > 0) & (self.downlink_rate_bps > 0)
+
+    def only(self, chosen: Bools) -> Observation:
+        """The observation of the chosen clients; their weights keep their values."""
+        return replace(
+            self,
+            weights=self.weights[chosen],
+            max_rank=self.max_rank[chosen],
+            uplink_rate_bps=self.uplink_rate_bps[chosen],
+            downlink_rate_bps=self.downlink_rate_bps[chosen],
+            compute_fixed_s=self.compute_fixed_s[chosen],
+            compute_per_rank_s=self.compute_per_rank_s[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the server decides for one round.
+
+    Attributes:
+        q: Probability that each client takes part. [clients]
+        k: Ranks each client trains if it does. [clients]
+        server_step: Multiplier of the aggregated update.
+        expected_round_s: Predicted E[T] plus the server's overhead.
+        relative_rounds: Predicted rounds to a target over those of full participation at full
+            rank; nan where the strategy does not predict it.
+        noise_to_signal: Predicted noise-to-signal ratio of the update; nan as above.
+        phase: "pilot" while the strategy only measures, else "planned".
+    """
+
+    q: Floats
+    k: Ints
+    server_step: float
+    expected_round_s: float
+    relative_rounds: float = math.nan
+    noise_to_signal: float = math.nan
+    phase: Literal["pilot", "planned"] = "planned"
+
+
+@dataclass(frozen=True)
+class RoundFeedback:
+    """What the server measured in a finished round; arrays follow `clients`.
+
+    Attributes:
+        round: Index of the round.
+        clients: Whose updates were aggregated, possibly nobody's. [m]
+        weights: Aggregation weight of each update. [m]
+        q: Participation probability each had in this round's plan. [m]
+        k: Ranks each trained. [m]
+        squared_norms: ||delta_n||^2 of each update. [m]
+        update_squared_norm: ||sum of weights * delta||^2, before the server step.
+        losses: Mean local training loss. [m]
+        compute_s: Measured local training time. [m]
+        upload_s: Measured upload time. [m]
+        duration_s: Length of the round, overhead included.
+    """
+
+    round: int
+    clients: Ints
+    weights: Floats
+    q: Floats
+    k: Ints
+    squared_norms: Floats
+    update_squared_norm: float
+    losses: Floats
+    compute_s: Floats
+    upload_s: Floats
+    duration_s: float

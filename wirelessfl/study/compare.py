@@ -1,0 +1,188 @@
+"""Compare strategies on one scenario: the same world for all, judged by the simulated clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from wirelessfl.errors import InputError
+from wirelessfl.scenario import Scenario, Target
+from wirelessfl.study.executor import Member, OnProgress, finished_trace, run_members
+from wirelessfl.study.statistics import mean_interval, ratio_interval
+from wirelessfl.trace import Trace, plot_convergence, plot_round_breakdown
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """When one run reached the target, or that it did not.
+
+    Attributes:
+        time_s: Simulated seconds to the target; if not `reached`, to the end of the run, which is
+            then a lower bound.
+    """
+
+    reached: bool
+    time_s: float
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """The traces of a comparison, by strategy and seed, and what went wrong.
+
+    Attributes:
+        scenario: The scenario compared on (its own strategy and seed replaced by each member's).
+        strategies: Names in the order asked for; the first is the one others are measured against.
+        traces: Trace of every finished member, by strategy and seed.
+        failures: Error of every member that failed.
+    """
+
+    scenario: Scenario
+    strategies: tuple[str, ...]
+    traces: Mapping[str, Mapping[int, Trace]]
+    failures: Mapping[Member, Exception] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Target:
+        """What a run has to reach.
+
+        Raises:
+            InputError: If the scenario has no `stop.target`.
+        """
+        if self.scenario.stop.target is None:
+            raise InputError(
+                "a comparison needs stop.target, e.g. 'target: {metric: loss, below: 0.6}'"
+            )
+        return self.scenario.stop.target
+
+    def arrivals(self, strategy: str) -> dict[int, Arrival]:
+        """When each seed's run of a strategy reached the target."""
+        return {seed: self._arrival(trace) for seed, trace in self.traces[strategy].items()}
+
+    def _arrival(self, trace: Trace) -> Arrival:
+        target = self.target
+        time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
+        ends = trace.rounds["end_s"]
+        if time_s is None:
+            return Arrival(False, float(ends.iloc[-1]), int(trace.rounds["round"].max()))
+        return Arrival(True, time_s, int(trace.rounds["round"][ends <= time_s].max()))
+
+    def table(self) -> pd.DataFrame:
+        """One row a strategy, SI units; intervals are 95% over seeds.
+
+        `speedup` is how many times longer the strategy takes to the target than the first one:
+        the geometric mean over seeds of the ratio of times, with a paired log-t interval. A run
+        that never reaches the target counts with its whole length, so with `reached < runs` the
+        strategy's times and speed-up are lower bounds. Speed-ups are NaN if a run of the first
+        strategy does not arrive.
+        """
+        return pd.DataFrame([self._row(name) for name in self.strategies if self.traces[name]])
+
+    def _row(self, strategy: str) -> dict[str, object]:
+        arrivals, reference = self.arrivals(strategy), self.arrivals(self.strategies[0])
+        pairs = sorted(arrivals.keys() & reference.keys())
+        if not all(arrival.reached for arrival in reference.values()):
+            pairs = []
+        time_s = mean_interval([arrival.time_s for arrival in arrivals.values()])
+        speedup = ratio_interval(
+            [arrivals[seed].time_s for seed in pairs], [reference[seed].time_s for seed in pairs]
+        )
+        rounds = pd.concat([t.rounds[t.rounds["round"] > 0] for t in self.traces[strategy].values()])
+        return {
+            "strategy": strategy,
+            "runs": len(arrivals),
+            "reached": sum(arrival.reached for arrival in arrivals.values()),
+            "time_s": time_s.mean,
+            "time_low_s": time_s.low,
+            "time_high_s": time_s.high,
+            "rounds": mean_interval([arrival.rounds for arrival in arrivals.values()]).mean,
+            "round_s": float(rounds["duration_s"].mean()),
+            "participants": float(rounds["participants"].mean()),
+            "mean_rank": float(rounds["mean_rank"].mean()),
+            "speedup": speedup.mean,
+            "speedup_low": speedup.low,
+            "speedup_high": speedup.high,
+        }
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the target's metric against simulated time (PNG, with the SVG beside it)."""
+        target = self.target
+        plot_convergence(
+            {
+                name: [trace.curve(target.metric) for trace in self.traces[name].values()]
+                for name in self.strategies
+                if self.traces[name]
+            },
+            target.metric,
+            target.below if target.below is not None else target.above,
+            Path(path),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write `table.csv`, `convergence.png` and `round_breakdown.png` into the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.table().to_csv(folder / "table.csv", index=False)
+        self.plot(folder / "convergence.png")
+        plot_round_breakdown(
+            {
+                name: pd.concat([trace.clients for trace in self.traces[name].values()])
+                for name in self.strategies
+                if self.traces[name]
+            },
+            folder / "round_breakdown.png",
+        )
+
+
+def compare(
+    scenario: Scenario,
+    strategies: Sequence[str],
+    seeds: Iterable[int] = (0,),
+    out: str | Path | None = None,
+    jobs: int | None = None,
+    on_progress: OnProgress | None = None,
+    overwrite: bool = False,
+) -> Study:
+    """Run every strategy with every seed on the same world and gather the traces.
+
+    Args:
+        scenario: What to compare on; it must have a `stop.target`.
+        strategies: Preset names, or names under `strategies:` in the scenario.
+        seeds: Seeds of the world (channel, partition, participation); each meets all strategies.
+        out: Folder for `STRATEGY/seed-N/` traces, the table and the pictures; None keeps all in
+            memory. Members already finished there are read, not run again.
+        jobs: Simulations at a time (default: one a core). It cannot change results.
+        on_progress: Called with a member and its progress after each of its rounds.
+        overwrite: Run finished members again and replace them.
+
+    Raises:
+        InputError: On an unknown strategy, no target, or an `out` that holds other results.
+    """
+    strategies = tuple(dict.fromkeys(strategies))
+    folder = None if out is None else Path(out)
+    members = [
+        Member(
+            name,
+            scenario.with_strategy(name).model_copy(update={"seed": seed}),
+            None if folder is None else folder / name / f"seed-{seed}",
+        )
+        for seed in dict.fromkeys(seeds)
+        for name in strategies
+    ]
+    Study(scenario, strategies, {}).target  # noqa: B018 - fails early if there is none
+    found = {m: None if overwrite else finished_trace(m) for m in members}
+    outcomes: dict[Member, Trace | Exception] = {m: t for m, t in found.items() if t is not None}
+    waiting = [member for member in members if member not in outcomes]
+    outcomes.update(run_members(waiting, jobs, on_progress))
+    traces: dict[str, dict[int, Trace]] = {name: {} for name in strategies}
+    for member in members:  # in the order asked for, not the order of ending
+        outcome = outcomes[member]
+        if isinstance(outcome, Trace):
+            traces[member.strategy][member.seed] = outcome
+    failures = {m: outcome for m, outcome in outcomes.items() if isinstance(outcome, Exception)}
+    study = Study(scenario, strategies, traces, failures)
+    if folder is not None and not study.table().empty:
+        study.write(folder)
+    return study

@@ -1,0 +1,145 @@
+"""Run many simulations on this machine's cores; one that fails does not stop the others.
+
+Each member runs whole in one process and is a pure function of its scenario, so the number of
+processes changes only the elapsed time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from wirelessfl.errors import InputError
+from wirelessfl.scenario import Scenario, fingerprint
+from wirelessfl.simulation import Progress, simulate
+from wirelessfl.trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One run of a study: a resolved scenario, the strategy's name, and the folder it fills."""
+
+    strategy: str
+    scenario: Scenario
+    folder: Path | None
+
+    @property
+    def seed(self) -> int:
+        """The scenario's seed."""
+        return self.scenario.seed
+
+    @property
+    def label(self) -> str:
+        """A name for people, unique in the study."""
+        return f"{self.strategy} seed {self.seed}"
+
+
+OnProgress = Callable[[Member, Progress], None]
+Outcome = tuple[Member, Trace | Exception]
+
+
+def finished_trace(member: Member) -> Trace | None:
+    """The member's trace if its folder already holds it.
+
+    Raises:
+        InputError: If the folder holds the trace of another scenario or another version.
+    """
+    if member.folder is None or not (member.folder / "summary.json").exists():
+        return None
+    trace = Trace.read(member.folder)
+    if trace.summary["fingerprint"] != fingerprint(member.scenario):
+        raise InputError(
+            f"{member.folder} holds a run of another scenario; "
+            "choose another --out, or replace it with --overwrite"
+        )
+    return trace
+
+
+def run_member(member: Member, on_progress: Callable[[Progress], None] | None = None) -> Trace:
+    """Simulate one member and write its trace where it belongs."""
+    trace = simulate(member.scenario, on_progress=on_progress)
+    if member.folder is not None:
+        trace.write(member.folder)
+    return trace
+
+
+def run_members(
+    members: Iterable[Member], jobs: int | None = None, on_progress: OnProgress | None = None
+) -> Iterator[Outcome]:
+    """Run the members, `jobs` at a time (default: one a core), yielding each as it ends.
+
+    A member's exception is yielded in place of its trace. With one job everything runs in this
+    process.
+    """
+    members = list(members)
+    jobs = min(jobs or os.cpu_count() or 1, max(len(members), 1))
+    if jobs == 1:
+        yield from _run_here(members, on_progress)
+    else:
+        yield from _run_in_processes(members, jobs, on_progress)
+
+
+def _run_here(members: list[Member], on_progress: OnProgress | None) -> Iterator[Outcome]:
+    for member in members:
+
+        def report(progress: Progress, member: Member = member) -> None:
+            if on_progress is not None:
+                on_progress(member, progress)
+
+        outcome: Trace | Exception
+        try:
+            outcome = run_member(member, report)
+        except Exception as error:  # handed to the caller, who reports it
+            outcome = error
+        yield member, outcome
+
+
+_queue: Any = None  # this worker process's way to report progress, set by _start_worker
+
+
+def _start_worker(queue: Any) -> None:
+    global _queue
+    _queue = queue
+
+
+def _run_in_worker(index: int, member: Member) -> Trace:
+    return run_member(member, lambda progress: _queue.put((index, progress)))
+
+
+def _run_in_processes(
+    members: list[Member], jobs: int, on_progress: OnProgress | None
+) -> Iterator[Outcome]:
+    context = multiprocessing.get_context("spawn")  # fork is not safe once torch has threads
+    queue = context.Queue()
+
+    def drain() -> None:
+        while True:
+            try:
+                index, progress = queue.get(timeout=0.1)
+            except Empty:
+                return
+            if on_progress is not None:
+                on_progress(members[index], progress)
+
+    with ProcessPoolExecutor(jobs, context, _start_worker, (queue,)) as pool:
+        running: dict[Future[Trace], Member] = {
+            pool.submit(_run_in_worker, index, member): member
+            for index, member in enumerate(members)
+        }
+        try:
+            while running:
+                drain()
+                for future in wait(running, timeout=0, return_when=FIRST_COMPLETED).done:
+                    error = future.exception()
+                    if error is not None and not isinstance(error, Exception):
+                        raise error
+                    yield running.pop(future), error or future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

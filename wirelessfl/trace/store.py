@@ -1,0 +1,151 @@
+"""A finished run: its tables, what it was, and its files.
+
+A folder is written file by file, each complete before it gets its name, and `summary.json` last: a
+folder with a summary holds a whole run. Equal traces give equal bytes, but for `summary["host"]`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wirelessfl.errors import InputError
+from wirelessfl.trace.plots import plot_convergence
+from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, ROUNDS, SCHEMA_VERSION, to_arrow, to_frame
+from wirelessfl.trace.timeline import timeline
+
+Metric = Literal["loss", "accuracy", "perplexity"]
+Curve = list[tuple[float, float]]
+
+_TABLES = {"rounds": ROUNDS, "clients": CLIENTS, "events": EVENT_LOG}
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Everything a run left behind.
+
+    Attributes:
+        rounds: One row a round (round 0: the evaluation before the first).
+        clients: One row a participant and round.
+        events: One row an event, by time; empty if the scenario records none.
+        summary: What ran and how it ended; JSON values, of this machine only under `host`.
+        scenario_yaml: The resolved scenario; running it again gives the same tables.
+
+    `wirelessfl.trace.tables` documents the columns and their units.
+    """
+
+    rounds: pd.DataFrame
+    clients: pd.DataFrame
+    events: pd.DataFrame
+    summary: dict[str, Any]
+    scenario_yaml: str
+
+    def curve(self, metric: Metric) -> Curve:
+        """(simulated second, value) of every evaluation, in order."""
+        evaluated = self.rounds[self.rounds[metric].notna()]
+        return list(zip(evaluated["end_s"].tolist(), evaluated[metric].tolist(), strict=True))
+
+    def time_to(
+        self,
+        metric: Metric,
+        below: float | None = None,
+        above: float | None = None,
+        smooth: int = 1,
+    ) -> float | None:
+        """Simulated seconds until the metric reaches a level, or None if it never does.
+
+        Args:
+            metric: What was evaluated.
+            below: Level to come down to, inclusive; give it or `above`.
+            above: Level to come up to, inclusive.
+            smooth: The mean of so many evaluations in a row must reach it; the time is the last's.
+
+        Raises:
+            InputError: If not exactly one level is given, or `smooth` is less than one.
+        """
+        if (below is None) == (above is None):
+            raise InputError("time_to needs exactly one of below and above")
+        if smooth < 1:
+            raise InputError(f"time_to: smooth is {smooth}; it must be at least 1")
+        curve = self.curve(metric)
+        for last in range(smooth, len(curve) + 1):
+            # The same arithmetic as the server's own test, so that both agree to the last bit.
+            mean = sum(value for _, value in curve[last - smooth : last]) / smooth
+            if (below is not None and mean <= below) or (above is not None and mean >= above):
+                return curve[last - 1][0]
+        return None
+
+    def write(self, folder: str | Path) -> None:
+        """Write the trace, its convergence picture and its timeline into a folder.
+
+        Files of an earlier run there are replaced; a crash leaves a folder without `summary.json`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.json").unlink(missing_ok=True)
+        _write_text(folder / "scenario.yaml", self.scenario_yaml)
+        for name, schema in _TABLES.items():
+            frame: pd.DataFrame = getattr(self, name)
+            table = to_arrow({column: frame[column] for column in frame.columns}, schema)
+            _write_table(folder / f"{name}.parquet", table)
+        _write_text(folder / "timeline.json", timeline(self.rounds, self.clients, self.events))
+        curve = self.curve("loss")
+        if curve:
+            name = str(self.summary.get("strategy", "run"))
+            plot_convergence({name: [curve]}, "loss", None, folder / "convergence.png")
+        summary = {"schema_version": SCHEMA_VERSION} | self.summary
+        _write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Trace:
+        """Read a trace that `write` wrote.
+
+        Raises:
+            InputError: If the folder holds no finished trace, or one of another version.
+        """
+        folder = Path(folder)
+        try:
+            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{folder} holds no finished run (no summary.json)") from None
+        if summary.pop("schema_version", None) != SCHEMA_VERSION:
+            raise InputError(f"{folder} was written by another version of wirelessfl; run it again")
+        tables = {
+            name: to_frame(pq.read_table(folder / f"{name}.parquet", schema=schema))
+            for name, schema in _TABLES.items()
+        }
+        scenario_yaml = (folder / "scenario.yaml").read_text(encoding="utf-8")
+        return cls(**tables, summary=summary, scenario_yaml=scenario_yaml)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with _whole(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    """Parquet whose bytes depend on the table and the pyarrow version alone."""
+    with _whole(path) as part:
+        pq.write_table(table, part, compression="zstd")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name to write to; what was written gets `path`'s name once it is complete and durable."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
