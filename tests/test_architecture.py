@@ -13,7 +13,8 @@ import wirelessfl
 
 PACKAGE = Path(wirelessfl.__file__).parent
 FLOORS = [
-    {"__init__", "__main__", "cli"},
+    {"__init__", "cli"},
+    {"console"},
     {"study"},
     {"simulation"},
     {"strategy", "learning", "network", "device"},

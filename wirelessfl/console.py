@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
@@ -19,7 +20,7 @@ from rich.table import Table
 from wirelessfl.scenario import Target
 from wirelessfl.simulation import Progress as RunProgress
 from wirelessfl.study import Study
-from wirelessfl.study.executor import Member
+from wirelessfl.study.executor import Member, Outcome
 
 console = Console(highlight=False)
 
@@ -85,13 +86,21 @@ class LiveProgress:
                 shares.append((first - value) / (first - goal))
         return min(max(shares), 1.0)
 
-    def finish(self, member: Member, text: str) -> None:
+    def finish(self, member: Member, outcome: Outcome) -> None:
         """Take a member's line away and keep one that says how it ended."""
         if member in self._tasks:
             self._progress.remove_task(self._tasks.pop(member))
         if self._total is not None:
             self._progress.advance(self._total)
-        self._progress.console.print(f"{member.label}: {text}")
+        self._progress.console.print(f"{member.label}: {_ending(member, outcome)}")
+
+
+def _ending(member: Member, outcome: Outcome) -> str:
+    if isinstance(outcome, Exception):
+        return f"failed: {outcome or type(outcome).__name__}"
+    totals = outcome.summary["totals"]
+    how = "target reached" if outcome.summary["target_reached"] else "target not reached"
+    return f"{how}, round {totals['rounds']}, clock {duration(totals['time_s'])}"
 
 
 @contextmanager
@@ -100,7 +109,7 @@ def live_progress(members: int, target: Target | None) -> Iterator[LiveProgress]
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.detail}"),
+        TextColumn("{task.fields[detail]}"),
         TimeElapsedColumn(),
         EtaColumn(),
     )
@@ -108,12 +117,19 @@ def live_progress(members: int, target: Target | None) -> Iterator[LiveProgress]
         yield LiveProgress(progress, members, target)
 
 
+def print_study(study: Study, folder: Path) -> None:
+    """The comparison's table, and where its pictures are."""
+    console.print(study_table(study))
+    console.print(f"table:    {folder / 'table.csv'}", soft_wrap=True)
+    console.print(f"pictures: {folder / 'convergence.png'}", soft_wrap=True)
+    console.print(f"          {folder / 'round_breakdown.png'}", soft_wrap=True)
+
+
 def study_table(study: Study) -> Table:
     """The comparison as people read it; units in every cell, intervals in brackets."""
-    frame, target = study.table(), study.target
-    sign, value = ("<=", target.below) if target.below is not None else (">=", target.above)
+    frame = study.table()
     table = Table(
-        title=f"{study.scenario.name}: simulated time to {target.metric} {sign} {value:g}",
+        title=f"{study.scenario.name}: simulated time to {study.target}",
         caption="Mean over seeds [95% confidence interval]. '>' marks a lower bound: not every "
         f"seed arrived. Slower: time relative to {study.strategies[0]}, paired by seed.",
     )

@@ -23,7 +23,7 @@ class CountingLearner:
 
 
 def jobs_of(clients, version=0, round=1):
-    return [GradientJob(version, round, client, 4) for client in clients]
+    return [GradientJob(version=version, round=round, client=client, rank=4) for client in clients]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from wirelessfl.trace import Trace, plots
@@ -69,18 +70,22 @@ def test_waiting_ends_with_the_last_delivery_of_the_round(trace: Trace):
     assert seconds.loc["phone-sd778g", "waiting_s"] == 0.0
 
 
+def test_rounds_of_concatenated_runs_are_kept_apart(trace: Trace):
+    one = trace.clients[trace.clients["round"] == 1]
+    slow = one.assign(upload_end_s=one["upload_end_s"] * 10)
+    waiting = plots._mean_seconds(pd.concat([one, slow]))["waiting_s"]
+    assert waiting["jetson-nano"] == (5.0 + 50.0) / 2
+
+
 def test_the_breakdown_is_drawn(trace: Trace, tmp_path: Path):
     plot_round_breakdown({"a": trace.clients, "b": trace.clients}, tmp_path / "b.png")
     assert (tmp_path / "b.png").exists()
     assert (tmp_path / "b.svg").exists()
 
 
-def test_a_breakdown_of_nothing_is_an_error(tmp_path: Path):
-    empty = pd.DataFrame(
-        columns=["outcome", "round", "download_start_s", "upload_end_s", "profile"]
-    )
+def test_a_breakdown_of_nothing_is_an_error(trace: Trace, tmp_path: Path):
     with pytest.raises(ValueError, match="no client"):
-        plot_round_breakdown({"a": empty.reindex(columns=[*empty, *plots._PARTS])}, tmp_path / "b")
+        plot_round_breakdown({"a": trace.clients[:0]}, tmp_path / "b.png")
 
 
 def test_pyplot_is_never_imported():

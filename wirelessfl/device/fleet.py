@@ -128,27 +128,21 @@ def largest_remainder(shares: Mapping[str, float], total: int) -> dict[str, int]
 def build_fleet(config: DevicesConfig, seed: int) -> Fleet:
     """The fleet a scenario describes: exact counts of each device, dealt out at random."""
     counts = largest_remainder(config.mix, config.count)
-    deck = np.repeat(list(counts), list(counts.values()))
-    shuffled = np.argsort(uniform(seed, "device-of-client", np.arange(config.count)))
-    profile = deck[shuffled]
-    devices = [config.profile(str(name)) for name in profile]
+    deck = np.repeat(np.arange(len(counts)), list(counts.values()))
+    kind = deck[np.argsort(uniform(seed, "device-of-client", np.arange(config.count)))]
+    devices = [config.profile(name) for name in counts]
 
     def column(values: list[float]) -> Floats:
-        return np.array(values, dtype=np.float64)
+        return np.array(values, dtype=np.float64)[kind]
 
     return Fleet(
         seed=seed,
-        profile=profile,
+        profile=np.array(list(counts))[kind],
         effective_flops=column([device.training_flops for device in devices]),
         memory_bandwidth=column([device.memory_bandwidth_bytes_per_s for device in devices]),
         memory_bytes=column([device.memory_bytes for device in devices]),
         start_overhead_s=column([device.start_overhead_s for device in devices]),
-        compute_power_w=column(
-            [
-                np.nan if device.compute_power_w is None else device.compute_power_w
-                for device in devices
-            ]
-        ),
+        compute_power_w=column([device.compute_power_w or np.nan for device in devices]),
         jitter=config.jitter,
         drop_probability=config.failures.drop_probability,
         radio=config.radio,

@@ -118,13 +118,13 @@ class Layout:
         parameters = dict(model.named_parameters())
         with torch.no_grad():
             for module in self.modules:
-                components = torch.from_numpy(self._components(vector, module))
+                components = torch.tensor(self._components(vector, module))
                 a, b = torch.split(components, [module.d_in, module.d_out], dim=1)
                 parameters[f"{module.name}.lora_A.{ADAPTER}.weight"].copy_(a)
                 parameters[f"{module.name}.lora_B.{ADAPTER}.weight"].copy_(b.T)
             for parameter in self.head:
                 piece = vector[parameter.offset :][: int(np.prod(parameter.shape))]
-                parameters[parameter.name].copy_(torch.from_numpy(piece.reshape(parameter.shape)))
+                parameters[parameter.name].copy_(torch.tensor(piece.reshape(parameter.shape)))
 
     def _components(self, vector: Vector, module: LoraModule) -> Vector:
         """View `[gamma, d_in + d_out]` of one module's part of the vector."""
@@ -139,7 +139,7 @@ def layout_of(model: PeftModel) -> Layout:
     offset = 0
     for name, module in model.named_modules():
         if isinstance(module, LoraLinear):
-            d_out, d_in = module.get_base_layer().weight.shape
+            d_out, d_in = module.get_base_layer().get_parameter("weight").shape
             modules.append(LoraModule(name, d_in, d_out, module.scaling[ADAPTER], offset))
             rank = module.r[ADAPTER]
             offset += rank * (d_in + d_out)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import save_file
 from torch.nn import functional as F  # noqa: N812
 
-from wirelessfl.learning import aggregation
 from wirelessfl.learning.adapter import add_adapter
 from wirelessfl.learning.cohort import train_cohort
-from wirelessfl.learning.cost import count_step_cost
+from wirelessfl.learning.cost import StepCost, count_step_cost
 from wirelessfl.learning.digits import digits_task
 from wirelessfl.learning.jobs import GradientJob, Update, Vector
-from wirelessfl.learning.layout import layout_of
+from wirelessfl.learning.layout import ADAPTER, layout_of
 from wirelessfl.learning.local import LocalWork, local_batches
 from wirelessfl.learning.partition import partition
 from wirelessfl.learning.reference import train_one_by_one
@@ -81,9 +83,13 @@ class Learner:
         self._layout = layout_of(model)
         self.rank, self.parameters = self._layout.rank, self._layout.size
         self.initial = self._layout.read(model)
-        with torch_threads(config.threads):
-            self._cost = count_step_cost(model, self._layout, task.train)
+        self.initial.setflags(write=False)
         self._evaluated: dict[bytes, dict[str, float]] = {}
+
+    @cached_property
+    def _cost(self) -> StepCost:
+        with torch_threads(self._config.threads):
+            return count_step_cost(self._model, self._layout, self._task.train)
 
     def payload_bits(self, rank: ArrayLike) -> NDArray[np.float64]:
         """Bits on the air, each way, of a client that trains `rank` components `[n]`.
@@ -167,20 +173,19 @@ class Learner:
                 }
         return dict(self._evaluated[digest])
 
-    def apply(
-        self,
-        model: Vector,
-        deltas: Sequence[Vector],
-        weights: NDArray[np.float64],
-        server_step: float,
-    ) -> Vector:
-        """The global model after an aggregation; see `aggregation.apply`."""
-        return aggregation.apply(model, deltas, weights, server_step)
-
     def save_adapter(self, model: Vector, folder: Path) -> None:
         """Writes the model as a PEFT adapter that `PeftModel.from_pretrained` loads."""
         self._layout.write(self._model, model)
-        self._model.save_pretrained(str(folder))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(
+            get_peft_model_state_dict(self._model),
+            folder / "adapter_model.safetensors",
+            metadata={"format": "pt"},
+        )
+        config = copy.copy(self._model.peft_config[ADAPTER])
+        # PEFT keeps the names in a set, and a set is not written in the same order every time.
+        config.target_modules = sorted(config.target_modules)  # type: ignore[attr-defined]
+        config.save_pretrained(str(folder))
 
     def _batch(self, clients: ArrayLike) -> NDArray[np.int64]:
         """Samples in each local step of the given clients."""

@@ -18,7 +18,6 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import ViTConfig, ViTForImageClassification
 
 from wirelessfl import randomness
-from wirelessfl.errors import InputError
 from wirelessfl.learning.cache import Tensors, cached_tensors
 from wirelessfl.learning.task import Samples, Task
 from wirelessfl.learning.threads import torch_threads
@@ -40,19 +39,10 @@ Progress = Callable[[str, float], None]
 def tiny_vit(
     config: TinyVit, task: Task, progress: Progress | None = None
 ) -> ViTForImageClassification:
-    """The pre-trained model with a fresh head for the task's classes, in evaluation mode.
-
-    Raises:
-        InputError: The width is not a multiple of the number of heads.
-    """
-    if config.hidden % config.heads:
-        raise InputError(
-            f"learning.model: {config.heads} heads do not divide a width of {config.hidden}"
-        )
+    """The pre-trained model with a fresh head for the task's classes."""
     recipe = {
         "model": config.model_dump(mode="json"),
         "source_sha256": _fingerprint(task.source),
-        "classes": task.classes,
         "recipe_version": RECIPE_VERSION,
         "torch": str(torch.__version__),
         "transformers": transformers.__version__,
@@ -63,7 +53,6 @@ def tiny_vit(
     )
     model = _model(config, task, task.classes, "head")
     model.load_state_dict(weights | _head(model))
-    model.eval()
     return model
 
 

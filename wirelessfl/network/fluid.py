@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from wirelessfl.errors import InputError
+from wirelessfl.network.fading import Direction
 from wirelessfl.network.sharing import Bools, Demand, Floats, Ints, SharingRule
-
-Direction = Literal["uplink", "downlink"]
 
 _FOREVER_S = 1e12  # one slot of a channel that never changes
 _FIRST_SLOTS = 4  # integrated before the pace of a segment is known

@@ -16,7 +16,8 @@ import numpy as np
 import simpy
 from numpy.typing import ArrayLike
 
-from wirelessfl.network.fluid import Direction, Flows, Fluid, RateSource, State
+from wirelessfl.network.fading import Direction
+from wirelessfl.network.fluid import Flows, Fluid, RateSource, State
 from wirelessfl.network.sharing import Bools, Floats, Ints, SharingRule
 
 _MOST_MARKS = 256  # states of a projection kept; between them it is computed again when needed
@@ -79,7 +80,6 @@ class Link:
         self._table: list[Transfer] = []  # owners of the rows, in order
         self._changed = self._joined = False  # since the bandwidth was last divided
         self._alarm: simpy.Event | None = None
-        self._alarm_s = math.inf
         self._log_s, self._log_hz = [float(env.now)], [0.0]
         self._forgotten_bits = 0.0
 
@@ -141,10 +141,12 @@ class Link:
         """Abandon the unfinished members of a transfer (all, or those marked) now."""
         if transfer._final:
             return
-        self._roll()
         leaving = np.zeros(len(self._flows.client), bool)
         leaving[transfer._rows] = True if members is None else members
-        leaving &= np.isnan(self._path[0].finish_s)
+        leaving &= np.isnan(self._state_now().finish_s)
+        if not leaving.any():
+            return
+        self._roll()
         leave_s = np.where(leaving, self._path[0].time_s, self._flows.leave_s)
         self._flows = replace(self._flows, leave_s=leave_s)
         self._touch()
@@ -170,9 +172,11 @@ class Link:
         return self._flows.bits - self._state_now().remaining_bits
 
     def _state_now(self) -> State:
-        """The state at the clock's time, from the last mark before it."""
-        mark = bisect_right(self._path, self.env.now, key=lambda state: state.time_s) - 1
-        return self._fluid.advance(self._flows, self._path[max(mark, 0)], self.env.now)
+        return self._fluid.advance(self._flows, self._path[self._mark_now()], self.env.now)
+
+    def _mark_now(self) -> int:
+        """Index of the last state of the path that is not in the future."""
+        return bisect_right(self._path, self.env.now, key=lambda state: state.time_s) - 1
 
     def _roll(self) -> None:
         """Let the path begin (and end) now: what was projected beyond is about to change."""
@@ -209,8 +213,10 @@ class Link:
 
     def _arm(self, at_s: float) -> None:
         """Wake at `at_s`; an alarm armed earlier is void."""
-        self._alarm_s = at_s
-        self._alarm = self.env.timeout(max(0.0, at_s - self.env.now))
+        delay_s = at_s - self.env.now
+        while self.env.now + delay_s < at_s:  # rounding must not wake us an ulp too early
+            delay_s = math.nextafter(delay_s, math.inf)
+        self._alarm = self.env.timeout(delay_s)
         self._alarm.callbacks.append(self._wake)
 
     def _wake(self, alarm: simpy.Event) -> None:
@@ -222,13 +228,12 @@ class Link:
         for transfer in self._table:
             if transfer._final is None and not self._report_if_done(transfer):
                 running.append(transfer)
-        past = bisect_right(self._path, self._alarm_s, key=lambda state: state.time_s) - 1
-        del self._path[: max(past, 0)]
+        del self._path[: self._mark_now()]
         if running:
             self._arm(self._next_end_s(running))
 
     def _report_if_done(self, transfer: Transfer) -> bool:
-        if not self._end_s(transfer) <= self._alarm_s:  # NaN while a member is unfinished
+        if not self._end_s(transfer) <= self.env.now:  # NaN while a member is unfinished
             return False
         rows, last = transfer._rows, self._path[-1]
         transfer._final = (

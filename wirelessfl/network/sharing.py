@@ -21,8 +21,8 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_SETTLED = 1e-9  # relative change of a share below which the next one would be rounding error
-_MOST_SOLVES = 30  # 5 to 8 suffice for concave rates; a stepped rate (CQI) may have no solution
+_SETTLED = 1e-7  # relative change of a share after which finish times agree to about 1e-11
+_MOST_SOLVES = 30  # 5 to 9 suffice for concave rates; others may have no solution
 _LEAST_ELASTICITY = 1e-6  # of a rate in its share; keeps a saturated rate invertible
 
 
@@ -46,7 +46,10 @@ class Demand:
 class SharingRule(ABC):
     """Divides a link's bandwidth among the flows that use it or are expected to."""
 
-    replans: bool = True  # asked again at every join, leave and finish; else only at a submission
+    @property
+    def replans(self) -> bool:
+        """Asked again at every join, leave and finish; otherwise only at a submission."""
+        return True
 
     @abstractmethod
     def shares(self, demand: Demand, now_s: float, bandwidth_hz: float) -> Floats:
@@ -87,8 +90,8 @@ class EqualFinishRule(SharingRule):
     resolve: Literal["never", "on_event"] = "never"
 
     @property
-    def replans(self) -> bool:  # type: ignore[override]
-        """Whether shares are solved again at every join, leave and finish."""
+    def replans(self) -> bool:
+        """See `SharingRule.replans`."""
         return self.resolve == "on_event"
 
     def shares(self, demand: Demand, now_s: float, bandwidth_hz: float) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import io
 from typing import Annotated, Literal
@@ -14,6 +13,7 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario.base import Config, MisfitError, kinds
 from wirelessfl.scenario.devices import DevicesConfig
 from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.network import FixedPlacement, NetworkConfig
 from wirelessfl.scenario.strategy import Adaptive, StrategyConfig
 from wirelessfl.scenario.units import Seconds
@@ -138,6 +138,7 @@ class Scenario(Config):
             InputError: If it is none of these.
         """
         presets = kinds(StrategyConfig)
+        strategy: Config
         if name in self.strategies:
             strategy = self.strategies[name]
         elif name == self.strategy.kind:
@@ -146,17 +147,16 @@ class Scenario(Config):
             strategy = presets[name]()
         else:
             known = [*self.strategies, *presets]
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"unknown strategy {name!r}; {hint}(allowed: {', '.join(known)})")
+            raise InputError(f"unknown strategy {name!r}; {suggestion(name, known)}")
         return self.model_copy(update={"strategy": strategy, "strategies": {}})
 
 
 def dump(scenario: Scenario) -> str:
     """The resolved scenario as YAML, every default filled in; `loads` gives the scenario back."""
-    yaml = YAML(typ="rt", pure=True)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 100
-    yaml.indent(mapping=2, sequence=4, offset=2)
     stream = io.StringIO()
     yaml.dump(scenario.model_dump(mode="json"), stream)
     return stream.getvalue()

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 
 from wirelessfl.scenario.base import Config, kinds, parts, sections, yaml_fields
-from wirelessfl.scenario.located import Located, Path, Problem, suggestion
+from wirelessfl.scenario.located import Located, Path, Place, Problem, suggestion
 from wirelessfl.scenario.units import Dimension
 
 BOUNDS = {
@@ -20,15 +20,16 @@ BOUNDS = {
     "less_than": ("lt", "less than"),
     "less_than_equal": ("le", "at most"),
 }
-WORDS = {
+WORDS = {  # pydantic's to ours
     "Input should": "must",
-    "Value error, ": "",
+    "String should": "must",
     "Tuple should": "must",
-    "Dictionary should": "must",
+    "a valid integer": "a whole number",
+    "a valid boolean": "true or false",
+    "a valid string": "text",
     "a valid ": "a ",
-    " number": " number",
-    "an object": "a mapping",
     "array": "list",
+    "an object": "a mapping",
     " after validation": "",
 }
 
@@ -50,12 +51,10 @@ class Shape:
         if isinstance(node.value, dict) and sections(annotation):
             self._section(node, annotation, path)
         elif isinstance(node.value, dict | list):
-            container = dict if isinstance(node.value, dict) else tuple
-            items = [p for p in parts(annotation) if get_origin(p) is container]
-            children = node.value.items() if container is dict else enumerate(node.value)
-            for key, child in children if items else ():
-                item = get_args(items[0])[1 if container is dict else 0]
-                self._walk(child, item, (*path, key))
+            container, item = (dict, 1) if isinstance(node.value, dict) else (tuple, 0)
+            items = [get_args(p)[item] for p in parts(annotation) if get_origin(p) is container]
+            for key, child in node.children.items() if items else ():
+                self._walk(child, items[0], (*path, key))
         else:
             self._leaf(node, annotation, path)
 
@@ -69,7 +68,7 @@ class Shape:
                 self._walk(child, fields[key].rebuild_annotation(), (*path, key))
             else:
                 message = f"unknown key {key!r}; {suggestion(key, list(fields))}"
-                self.problems[*path, key] = Problem(child.key, (*path, key), message)
+                self._note(child.key, (*path, key), message)
 
     def _choose(self, node: Located, annotation: Any, path: Path) -> type[Config] | None:
         """The section that `kind` names, or the only one there is."""
@@ -78,13 +77,12 @@ class Shape:
             return models[0]
         kind = node.value.get("kind")
         if kind is None:
-            message = f"is missing; one of: {', '.join(by_kind)}"
-            self.problems[*path, "kind"] = Problem(node.place, (*path, "kind"), message)
-        elif kind.value not in by_kind:
-            message = f"unknown kind {kind}; {suggestion(str(kind.value), list(by_kind))}"
-            self.problems[*path, "kind"] = Problem(kind.place, (*path, "kind"), message)
+            self._note(node.place, (*path, "kind"), f"is missing; one of: {', '.join(by_kind)}")
+        elif str(kind.value) in by_kind:
+            return by_kind[str(kind.value)]
         else:
-            return by_kind[kind.value]
+            message = f"unknown kind {kind}; {suggestion(str(kind.value), list(by_kind))}"
+            self._note(kind.place, (*path, "kind"), message)
         return None
 
     def _leaf(self, node: Located, annotation: Any, path: Path) -> None:
@@ -92,14 +90,14 @@ class Shape:
         if dimension is not None:
             self.dimensions[path] = dimension
             if isinstance(node.value, int | float):
-                message = f"{node} {dimension.requirement}"
-                self.problems[path] = Problem(node.place, path, message)
-        elif node.value in (by_kind := kinds(annotation)):
-            message = f"{node} must be a mapping: {{kind: {node.value}}}"
-            self.problems[path] = Problem(node.place, path, message)
-        elif by_kind:
-            message = f"{node} must be a mapping with a kind, one of: {', '.join(by_kind)}"
-            self.problems[path] = Problem(node.place, path, message)
+                self._note(node.place, path, f"{node} {dimension.requirement}")
+        elif (by_kind := kinds(annotation)) and type(node.value) not in parts(annotation):
+            example = node.value if str(node.value) in by_kind else next(iter(by_kind))
+            message = f"{node} must be a mapping such as {{kind: {example}}}"
+            self._note(node.place, path, f"{message} (kinds: {', '.join(by_kind)})")
+
+    def _note(self, place: Place, path: Path, message: str) -> None:
+        self.problems[path] = Problem(place, path, message)
 
 
 def explain(tree: Located, shape: Shape, error: ValidationError) -> list[Problem]:
@@ -124,12 +122,11 @@ def explain(tree: Located, shape: Shape, error: ValidationError) -> list[Problem
 
 def _follow(tree: Located, location: tuple[int | str, ...]) -> tuple[Located, Path]:
     """The value pydantic speaks of; its names for the branches of unions are passed over."""
-    node, path = tree, ()
+    node = tree
+    path: Path = ()
     for step in location:
-        if isinstance(node.value, dict) and step in node.value:
-            node, path = node.value[step], (*path, step)
-        elif isinstance(node.value, list) and isinstance(step, int):
-            node, path = node.value[step], (*path, step)
+        if step in node.children:
+            node, path = node.children[step], (*path, step)
     return node, path
 
 
@@ -140,6 +137,8 @@ def _phrase(detail: Any, dimension: Dimension | None) -> str:
         return f"must be {words} {dimension.format(bound) if dimension else f'{bound:g}'}"
     if detail["type"] == "missing":
         return "is missing"
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
     text: str = detail["msg"]
     for theirs, ours in WORDS.items():
         text = text.replace(theirs, ours)

@@ -5,9 +5,9 @@ Data only: `wirelessfl.learning` turns it into models, data sets and gradients.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wirelessfl.scenario.base import Config
 
@@ -59,9 +59,15 @@ class TinyVit(Config):
 
     kind: Literal["tiny-vit"] = "tiny-vit"
     hidden: int = Field(48, ge=8, description="Width of the residual stream")
-    layers: int = Field(3, ge=1, description="Transformer layers")
+    layers: int = Field(2, ge=1, description="Transformer layers")
     heads: int = Field(4, ge=1, description="Attention heads; divides the width")
-    pretrain_steps: int = Field(600, ge=1, description="Central pre-training steps of 64 images")
+    pretrain_steps: int = Field(300, ge=1, description="Central pre-training steps of 64 images")
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.hidden}")
+        return self
 
 
 class SketchConfig(Config):
@@ -77,7 +83,7 @@ class LoraConfig(Config):
 
     rank: int = Field(16, ge=1, description="Rank gamma of the global adapter")
     alpha: int = Field(32, ge=1, description="Updates are scaled by alpha / rank")
-    targets: Literal["auto"] | tuple[str, ...] = Field(
+    targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "auto", description="Linear layers to adapt by name; auto is all attention and MLP layers"
     )
     sketch: SketchConfig = Field(
@@ -91,7 +97,7 @@ class LocalConfig(Config):
     steps: int = Field(5, ge=1, description="SGD steps per round")
     batch: int = Field(16, ge=1, description="Samples per step; a smaller client uses all it has")
     optimizer: Literal["sgd"] = Field("sgd", description="Local optimiser, fresh every round")
-    lr: float = Field(0.1, gt=0, description="Learning rate")
+    lr: float = Field(0.3, gt=0, description="Learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="SGD momentum within the round")
     clip_norm: float | None = Field(
         1.0, gt=0, description="Largest norm of a client's gradient; null does not clip"

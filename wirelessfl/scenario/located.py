@@ -7,11 +7,12 @@ aliases within bounds.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
@@ -53,6 +54,13 @@ class Located:
     place: Place
     key: Place
     whole: bool = False
+
+    @property
+    def children(self) -> Mapping[str | int, Located]:
+        """The values in it, by key or position; none in a scalar."""
+        if isinstance(self.value, list):
+            return dict(enumerate(self.value))
+        return self.value if isinstance(self.value, dict) else {}
 
     def plain(self) -> Any:
         """The bare values."""
@@ -115,16 +123,19 @@ def read_yaml(text: str, source: str) -> Located:
     yaml.composer.warn_double_anchors = False
     try:
         root = yaml.compose(text)
+    except MaxDepthExceededError as error:
+        mark = error.problem_mark
+        place = Place(source, mark.line + 1, mark.column + 1)
+        raise InputError(f"{place}values are nested deeper than {MAX_DEPTH}") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1)
-        raise InputError(f"{place}not valid YAML: {error.problem or error.context}") from None
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        raise InputError(f"{place}not valid YAML: {what}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - text.rfind("\n", 0, error.position)
-        raise InputError(
-            f"{Place(source, line, column)}not valid YAML: {error.reason}"
-        ) from None
+        raise InputError(f"{Place(source, line, column)}not valid YAML: {error.reason}") from None
     except YAMLError as error:
         raise InputError(f"{source}: not valid YAML: {error}") from None
     if root is None:
@@ -150,7 +161,7 @@ class _Builder:
         self.values += 1
         if len(path) > MAX_DEPTH or self.values > MAX_VALUES:
             raise InputError(f"{place}too many or too deeply nested values, or aliases that repeat")
-        value: Any
+        value: Any = None
         if isinstance(node, MappingNode) and node.tag == TAG + "map":
             value = self._mapping(node, path)
         elif isinstance(node, SequenceNode) and node.tag == TAG + "seq":
@@ -158,7 +169,7 @@ class _Builder:
         elif isinstance(node, ScalarNode):
             value = self._scalar(node, path)
         else:
-            value = self._refuse(node, path, f"the tag {node.tag} is not allowed")
+            self._refuse(node, path, f"the tag {node.tag} is not allowed")
         return Located(value, place, key or place)
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Located]:
@@ -178,7 +189,7 @@ class _Builder:
         text: str = node.value
         try:
             text.encode()
-            match node.tag.removeprefix(TAG):
+            match str(node.tag).removeprefix(TAG):
                 case "null":
                     return None
                 case "bool":
@@ -189,9 +200,11 @@ class _Builder:
                     return self.constructor.construct_yaml_float(node)
                 case "str" | "timestamp":  # dates are a YAML 1.1 type
                     return text
+                case _:
+                    self._refuse(node, path, f"the tag {node.tag} is not allowed")
         except (ValueError, KeyError):  # e.g. '!!int x', half a surrogate pair, a million digits
-            return self._refuse(node, path, f"{text[:40]!r} is not valid here")
-        return self._refuse(node, path, f"the tag {node.tag} is not allowed")
+            self._refuse(node, path, f"{text[:40]!r} is not valid here")
+        return None
 
     def _refuse(self, node: Node, path: Path, message: str) -> None:
         self.problems.append(Problem(self._place(node), path, message))

@@ -43,13 +43,13 @@ class PlannedParticipation(Config):
         "least a_n/max_weight, so the update stays unbiased.",
     )
     pilot_rounds: int = Field(
-        5, ge=1, description="First rounds, data-proportional, that measure the update norms."
+        3, ge=1, description="First rounds, data-proportional, that measure the update norms."
     )
     pilot_expected: float = Field(
         10.0, gt=0, description="Expected participants of a pilot round (at most all clients)."
     )
     replan_every: int = Field(
-        10, ge=1, description="Rounds between two plans, counted from the end of the pilot."
+        5, ge=1, description="Rounds between two plans, counted from the end of the pilot."
     )
 
 

@@ -6,18 +6,18 @@ the exact product; a float becomes the shortest text that reads back as the iden
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 from quantiphy import Quantity
 
-NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +49,16 @@ class Dimension:
             prefix + unit for unit in self.units for prefix in ("", *self.prefixes.get(unit, ()))
         )
 
-    @property
+    @cached_property
+    def sizes(self) -> Mapping[str, Fraction]:
+        """Every spelling's exact size in the SI unit."""
+        ones = {spelling: _Quantity(f"1 {spelling}", binary=True) for spelling in self.spellings}
+        return {s: Fraction(repr(one.real)) * self.units[one.units] for s, one in ones.items()}
+
+    @cached_property
     def pattern(self) -> str:
-        """Regular expression (also valid in JavaScript) of the whole text."""
-        spellings = sorted(self.spellings, key=len, reverse=True)
-        return rf"^\s*{NUMBER}\s*({'|'.join(spellings)})\s*$"
+        """Regular expression, of Python and JavaScript, that groups number and unit."""
+        return rf"^\s*({NUMBER})\s*({'|'.join(self.spellings)})\s*$"
 
     @property
     def requirement(self) -> str:
@@ -69,13 +74,13 @@ class Dimension:
         Raises:
             ValueError: If the text is something else; says what to write.
         """
-        if not re.match(self.pattern, text, re.ASCII):
+        match = re.match(self.pattern, text, re.ASCII)
+        if match is None:
             raise ValueError(self.requirement)
-        quantity = _Quantity(text.strip(), binary=True)
-        if not math.isfinite(quantity):
-            raise ValueError("must be a finite number")
-        # repr is the number as written, so the product is rounded once
-        return float(Fraction(repr(quantity.real)) * self.units[quantity.units])
+        try:
+            return float(Fraction(match[1]) * self.sizes[match[2]])
+        except (OverflowError, ValueError):  # beyond floats; thousands of digits
+            raise ValueError("must be a number that a float can hold") from None
 
     def format(self, value: float) -> str:
         """The shortest text that `parse` reads as exactly this float."""
@@ -87,7 +92,10 @@ class Dimension:
         return min([plain, *(text for text in texts if self._reads_as(text, value))], key=len)
 
     def _reads_as(self, text: str, value: float) -> bool:
-        return bool(re.match(self.pattern, text, re.ASCII)) and self.parse(text) == value
+        try:
+            return self.parse(text) == value
+        except ValueError:
+            return False
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler

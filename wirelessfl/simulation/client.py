@@ -115,9 +115,7 @@ class Cohort:
     @property
     def outcome(self) -> NDArray[np.str_]:
         """'completed', 'dropped' (left by itself) or 'cancelled' (cut by the server)."""
-        return np.where(
-            self.completed, "completed", np.where(self.dropped, "dropped", "cancelled")
-        )
+        return np.where(self.completed, "completed", np.where(self.dropped, "dropped", "cancelled"))
 
     @property
     def computing_s(self) -> Floats:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
-import numpy as np
 import simpy
 
 from wirelessfl.device.fleet import build_fleet
@@ -30,9 +29,7 @@ from wirelessfl.trace import Trace
 RECORDED_VERSIONS = ("wirelessfl", "torch", "transformers", "peft", "simpy", "numpy")
 
 
-def simulate(
-    scenario: Scenario, on_progress: Callable[[Progress], None] | None = None
-) -> Trace:
+def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None = None) -> Trace:
     """Run one scenario to its end.
 
     The trace's tables are a pure function of the scenario (with its seed) and the installed
@@ -112,10 +109,8 @@ def simulate(
 
 
 def shared_learner(scenario: Scenario) -> Learner:
-    """The scenario's learner; runs of one process that learn the same share it (it is stateless)."""
-    return _learner(
-        scenario.learning.model_dump_json(), scenario.devices.count, scenario.seed
-    )
+    """The scenario's learner, shared by all runs of this process that learn the same."""
+    return _learner(scenario.learning.model_dump_json(), scenario.devices.count, scenario.seed)
 
 
 @functools.lru_cache(maxsize=4)

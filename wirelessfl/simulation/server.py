@@ -90,14 +90,14 @@ class Server:
         env, server = self._env, self._scenario.server
         observation = self._observer.observe(round - 1, env.now)
         plan = self._strategy.plan(observation)
-        draws = uniform(
-            self._scenario.seed, "participation", np.arange(observation.clients), round
-        )
+        draws = uniform(self._scenario.seed, "participation", np.arange(observation.clients), round)
         participants = np.flatnonzero(self._strategy.select(plan, draws))
         weights = self._strategy.weights(plan, observation, participants)
         cohort = Cohort(env, self._hardware, self._work(round, participants, plan, observation))
         jobs = [
-            GradientJob(self.version, round, int(client), int(plan.k[client]))
+            GradientJob(
+                version=self.version, round=round, client=int(client), rank=int(plan.k[client])
+            )
             for client in participants
         ]
         self.pool.register(jobs, self.model)
@@ -127,9 +127,7 @@ class Server:
         self._report(round, len(participants), metrics)
         return not cut_short
 
-    def _work(
-        self, round: int, participants: Ints, plan: Plan, observation: Observation
-    ) -> Work:
+    def _work(self, round: int, participants: Ints, plan: Plan, observation: Observation) -> Work:
         ranks = plan.k[participants]
         return Work(
             round=round,

@@ -23,8 +23,8 @@ PLANNERS = {"marginal_price": marginal_price, "mean_field": mean_field}
 # Ranks the planner weighs per client, evenly spaced in log scale from k_min to the full rank.
 RANK_OPTIONS = 6
 # Rounds lost to training few ranks, 1 + DRIFT (rho^3 - 1) with rho = gamma/k: the bound's cubic
-# law. The constant is fitted to a softmax study in which ranks 8, 4, 2 of 16 closed 97, 80, 30% of the
-# loss gap that rank 16 closed in the same rounds (the law gives 97, 78, 31%).
+# law. The constant is fitted to a softmax study in which ranks 8, 4, 2 of 16 closed 97, 80, 30% of
+# the loss gap that rank 16 closed in the same rounds (the law gives 97, 78, 31%).
 DRIFT = 0.0044
 
 

@@ -61,8 +61,8 @@ def marginal_price(problem: Problem) -> tuple[Floats, Ints]:
     """Fixed point of q_n = clip(sqrt(noise_n (t_s + E[T]) / (R price_n)), floor_n, 1).
 
     At a minimum the relative saving in rounds of a little more participation equals its relative
-    price in time. Damped steps from three starts (mean field, and the best of a few uniform and
-    data-proportional plans); the best iterate seen is returned, so it never loses to its starts.
+    price in time. Damped steps from four starts (mean field, and the best of a few plans of simple
+    families); the best iterate seen is returned, so it never loses to its starts.
 
     Returns:
         q [clients] and the option of each client [clients].
@@ -100,11 +100,20 @@ def _descend(problem: Problem, q: Floats, option: Ints) -> tuple[float, Floats, 
 
 
 def _proportional_starts(problem: Problem) -> list[tuple[Floats, Ints]]:
-    """The best uniform and the best data-proportional plan at full rank."""
+    """The best plan at full rank of each of three families, over a few participation levels.
+
+    Uniform, proportional to data, and one that avoids slow clients: with stragglers the cost has
+    local minima, and this one lies on their other side.
+    """
     clients, options = problem.noise.shape
     full = np.full(clients, options - 1)
+    span_s = (problem.model.compute_s + problem.model.upload_s)[:, -1]
     starts = []
-    for scores in (np.ones(clients), problem.weights):
+    for scores in (
+        np.ones(clients),
+        problem.weights,
+        np.sqrt(problem.noise[:, -1]) * (span_s.min() / span_s) ** 2,
+    ):
         plans = [
             np.maximum(proportional_q(scores, expected), problem.floor)
             for expected in np.geomspace(min(1.0, clients / 2), clients, 8)

@@ -1,5 +1,5 @@
 """Many runs: comparisons of strategies over seeds, and their statistics."""
 
-from wirelessfl.study.compare import Study, compare
+from wirelessfl.study.comparison import Study, compare
 
 __all__ = ["Study", "compare"]

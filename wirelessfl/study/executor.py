@@ -41,7 +41,7 @@ class Member:
 
 
 OnProgress = Callable[[Member, Progress], None]
-Outcome = tuple[Member, Trace | Exception]
+Outcome = Trace | Exception
 
 
 def finished_trace(member: Member) -> Trace | None:
@@ -71,7 +71,7 @@ def run_member(member: Member, on_progress: Callable[[Progress], None] | None = 
 
 def run_members(
     members: Iterable[Member], jobs: int | None = None, on_progress: OnProgress | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[tuple[Member, Outcome]]:
     """Run the members, `jobs` at a time (default: one a core), yielding each as it ends.
 
     A member's exception is yielded in place of its trace. With one job everything runs in this
@@ -85,14 +85,16 @@ def run_members(
         yield from _run_in_processes(members, jobs, on_progress)
 
 
-def _run_here(members: list[Member], on_progress: OnProgress | None) -> Iterator[Outcome]:
+def _run_here(
+    members: list[Member], on_progress: OnProgress | None
+) -> Iterator[tuple[Member, Outcome]]:
     for member in members:
 
         def report(progress: Progress, member: Member = member) -> None:
             if on_progress is not None:
                 on_progress(member, progress)
 
-        outcome: Trace | Exception
+        outcome: Outcome
         try:
             outcome = run_member(member, report)
         except Exception as error:  # handed to the caller, who reports it
@@ -114,7 +116,7 @@ def _run_in_worker(index: int, member: Member) -> Trace:
 
 def _run_in_processes(
     members: list[Member], jobs: int, on_progress: OnProgress | None
-) -> Iterator[Outcome]:
+) -> Iterator[tuple[Member, Outcome]]:
     context = multiprocessing.get_context("spawn")  # fork is not safe once torch has threads
     queue = context.Queue()
 

@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from wirelessfl.trace.files import whole_file
+
 Floats = NDArray[np.float64]
 Curve = Sequence[tuple[float, float]]
 
@@ -156,9 +158,9 @@ def _mark_target(axes: Axes, target: float) -> None:
         f"target {target:g}",
         (1.0, target),
         xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
+        xytext=(4, 0),
         textcoords="offset points",
-        horizontalalignment="right",
+        verticalalignment="center",
         color="#555555",
     )
 
@@ -174,9 +176,12 @@ def _spread_note(curves: Mapping[str, Sequence[Curve]]) -> str:
 
 def _mean_seconds(clients: pd.DataFrame) -> pd.DataFrame:
     """Mean seconds of each part of a round, by device, of the clients that delivered."""
+    # Tables of several runs may be concatenated: a new run begins where rows stop ascending.
+    back = clients["round"].diff().lt(0)
+    back |= clients["round"].diff().eq(0) & clients["client"].diff().le(0)
+    clients = clients.assign(run=back.cumsum())
     done = clients[clients["outcome"] == "completed"]
-    # A round is known by its number and start: tables of several seeds may be concatenated.
-    last_s = done.groupby(["round", "download_start_s"])["upload_end_s"].transform("max")
+    last_s = done.groupby(["run", "round"])["upload_end_s"].transform("max")
     done = done.assign(waiting_s=last_s - done["upload_end_s"])
     return done.groupby("profile")[list(_PARTS)].mean()
 
@@ -189,11 +194,13 @@ def _starts(names: Sequence[str]) -> list[bool]:
 def _legend_below(figure: Figure, axes: Axes) -> None:
     """A legend under the axes, as wide as it needs, that covers no data."""
     handles, labels = axes.get_legend_handles_labels()
-    columns = max(1, min(len(labels), int(78 / (max(map(len, labels)) + 6))))
+    columns = max(1, min(len(labels), int(95 / (max(map(len, labels)) + 6))))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def _save(figure: Figure, path: Path) -> None:
     """PNG and SVG, without the date and version that would make equal pictures differ."""
-    figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    with whole_file(path.with_suffix(".png")) as part:
+        figure.savefig(part, format="png", dpi=150, metadata={"Software": None})
+    with whole_file(path.with_suffix(".svg")) as part:
+        figure.savefig(part, format="svg", metadata={"Date": None, "Creator": None})

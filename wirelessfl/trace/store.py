@@ -7,9 +7,6 @@ folder with a summary holds a whole run. Equal traces give equal bytes, but for 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wirelessfl.errors import InputError
+from wirelessfl.trace.files import whole_file
 from wirelessfl.trace.plots import plot_convergence
 from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, ROUNDS, SCHEMA_VERSION, to_arrow, to_frame
 from wirelessfl.trace.timeline import timeline
@@ -128,24 +126,11 @@ class Trace:
 
 
 def _write_text(path: Path, text: str) -> None:
-    with _whole(path) as part:
+    with whole_file(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
     """Parquet whose bytes depend on the table and the pyarrow version alone."""
-    with _whole(path) as part:
+    with whole_file(path) as part:
         pq.write_table(table, part, compression="zstd")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A name to write to; what was written gets `path`'s name once it is complete and durable."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target
-from wirelessfl.study.executor import Member, OnProgress, finished_trace, run_members
+from wirelessfl.simulation import Progress
+from wirelessfl.study.executor import Member, Outcome, finished_trace, run_members
 from wirelessfl.study.statistics import mean_interval, ratio_interval
 from wirelessfl.trace import Trace, plot_convergence, plot_round_breakdown
 
@@ -77,20 +79,21 @@ class Study:
         the geometric mean over seeds of the ratio of times, with a paired log-t interval. A run
         that never reaches the target counts with its whole length, so with `reached < runs` the
         strategy's times and speed-up are lower bounds. Speed-ups are NaN if a run of the first
-        strategy does not arrive.
+        strategy does not arrive, or needs no round to.
         """
         return pd.DataFrame([self._row(name) for name in self.strategies if self.traces[name]])
 
     def _row(self, strategy: str) -> dict[str, object]:
         arrivals, reference = self.arrivals(strategy), self.arrivals(self.strategies[0])
         pairs = sorted(arrivals.keys() & reference.keys())
-        if not all(arrival.reached for arrival in reference.values()):
+        if not all(arrival.reached and arrival.time_s > 0 for arrival in reference.values()):
             pairs = []
         time_s = mean_interval([arrival.time_s for arrival in arrivals.values()])
         speedup = ratio_interval(
             [arrivals[seed].time_s for seed in pairs], [reference[seed].time_s for seed in pairs]
         )
-        rounds = pd.concat([t.rounds[t.rounds["round"] > 0] for t in self.traces[strategy].values()])
+        rounds = pd.concat([trace.rounds for trace in self.traces[strategy].values()])
+        rounds = rounds[rounds["round"] > 0]
         return {
             "strategy": strategy,
             "runs": len(arrivals),
@@ -142,7 +145,8 @@ def compare(
     seeds: Iterable[int] = (0,),
     out: str | Path | None = None,
     jobs: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: Callable[[Member, Progress], None] | None = None,
+    on_end: Callable[[Member, Outcome], None] | None = None,
     overwrite: bool = False,
 ) -> Study:
     """Run every strategy with every seed on the same world and gather the traces.
@@ -155,6 +159,7 @@ def compare(
             memory. Members already finished there are read, not run again.
         jobs: Simulations at a time (default: one a core). It cannot change results.
         on_progress: Called with a member and its progress after each of its rounds.
+        on_end: Called with a member and its trace, or what it failed with, as it ends.
         overwrite: Run finished members again and replace them.
 
     Raises:
@@ -173,9 +178,12 @@ def compare(
     ]
     Study(scenario, strategies, {}).target  # noqa: B018 - fails early if there is none
     found = {m: None if overwrite else finished_trace(m) for m in members}
-    outcomes: dict[Member, Trace | Exception] = {m: t for m, t in found.items() if t is not None}
+    outcomes: dict[Member, Outcome] = {m: t for m, t in found.items() if t is not None}
     waiting = [member for member in members if member not in outcomes]
-    outcomes.update(run_members(waiting, jobs, on_progress))
+    for member, outcome in chain(list(outcomes.items()), run_members(waiting, jobs, on_progress)):
+        outcomes[member] = outcome
+        if on_end is not None:
+            on_end(member, outcome)
     traces: dict[str, dict[int, Trace]] = {name: {} for name in strategies}
     for member in members:  # in the order asked for, not the order of ending
         outcome = outcomes[member]

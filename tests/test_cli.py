@@ -1,0 +1,179 @@
+"""The command line, end to end, as a user calls it: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from wirelessfl.scenario import load
+from wirelessfl.trace import Trace
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def wirelessfl(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "wirelessfl.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"COLUMNS": "160"} | environment,
+        check=False,
+    )
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {
+        name: (folder / f"{name}.parquet").read_bytes() for name in ("rounds", "clients", "events")
+    }
+
+
+def test_run_writes_a_whole_trace_and_its_scenario_runs_again_to_the_same_bytes(
+    small_file: Path, tmp_path: Path
+):
+    """Two processes, different thread counts in the environment, one started from the result."""
+    first = wirelessfl("run", small_file, "--out", "a", cwd=tmp_path, OMP_NUM_THREADS="1")
+    assert first.returncode == 0, first.stderr
+    assert "3 rounds" in first.stdout
+    for name in ("scenario.yaml", "summary.json", "timeline.json", "convergence.png"):
+        assert (tmp_path / "a" / name).stat().st_size > 0
+
+    again = wirelessfl("run", "a/scenario.yaml", "--out", "b", cwd=tmp_path, OMP_NUM_THREADS="2")
+    assert again.returncode == 0, again.stderr
+    assert tables(tmp_path / "a") == tables(tmp_path / "b")
+    assert load(tmp_path / "b" / "scenario.yaml") == load(small_file)
+
+
+def test_a_finished_run_is_kept_and_another_scenario_does_not_replace_it(
+    small_file: Path, tmp_path: Path
+):
+    assert wirelessfl("run", small_file, "--out", "a", cwd=tmp_path).returncode == 0
+    before = tables(tmp_path / "a")
+    again = wirelessfl("run", small_file, "--out", "a", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "already holds this run" in again.stdout
+    other = wirelessfl("run", small_file, "--out", "a", "--seed", "1", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "another scenario" in other.stderr
+    assert tables(tmp_path / "a") == before
+    replaced = wirelessfl(
+        "run", small_file, "--out", "a", "--seed", "1", "--overwrite", cwd=tmp_path
+    )
+    assert replaced.returncode == 0
+    assert tables(tmp_path / "a") != before
+
+
+def test_require_target_exits_with_3_if_it_is_not_reached(small_file: Path, tmp_path: Path):
+    target = "stop.target={metric: accuracy, above: 1.0}"
+    done = wirelessfl("run", small_file, "--set", target, "--require-target", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "not reached" in done.stdout
+
+
+def test_compare_prints_the_table_and_leaves_pictures_whatever_the_number_of_jobs(
+    small_file: Path, tmp_path: Path
+):
+    target = "stop.target={metric: loss, below: 3, smooth: 2}"
+    options = ["--strategies", "adaptive,uniform", "--seeds", "0-1", "--set", target]
+    outputs = {}
+    for jobs in (1, 2):
+        out = tmp_path / f"jobs-{jobs}"
+        done = wirelessfl(
+            "compare", small_file, *options, "--out", out, "--jobs", jobs, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        for word in ("adaptive", "uniform", "2/2", "1.00x", "convergence.png"):
+            assert word in done.stdout
+        for name in ("convergence.png", "convergence.svg", "round_breakdown.png"):
+            assert (out / name).stat().st_size > 0
+        outputs[jobs] = (out / "table.csv").read_bytes()
+        assert Trace.read(out / "uniform" / "seed-1").summary["strategy"] == "uniform"
+    assert outputs[1] == outputs[2]
+    frame = pd.read_csv(tmp_path / "jobs-1" / "table.csv")
+    assert frame["strategy"].tolist() == ["adaptive", "uniform"]
+    assert (frame["time_s"] > 0).all()
+
+
+def test_a_failed_member_is_reported_and_the_others_survive(small_file: Path, tmp_path: Path):
+    text = small_file.read_text(encoding="utf-8")
+    small_file.write_text(
+        text + "strategies:\n  crowd: {kind: uniform, participation: {expected: 60}}\n",
+        encoding="utf-8",
+    )
+    target = "stop.target={metric: loss, below: 3, smooth: 2}"
+    done = wirelessfl(
+        *("compare", small_file, "--strategies", "uniform,crowd", "--seeds", "0"),
+        *("--set", target, "--out", "out"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "crowd seed 0" in done.stderr
+    assert "60" in done.stderr
+    assert Trace.read(tmp_path / "out" / "uniform" / "seed-0").rounds["round"].max() >= 1
+
+
+BAD = {
+    "unknown key": ("nmae: x", "name"),
+    "wrong unit": ("network: {carrier: 3 kg}", "network.carrier"),
+    "negative bandwidth": ("network: {uplink: {bandwidth: -5 MHz}}", "network.uplink.bandwidth"),
+    "duplicate key": ("seed: 1\nseed: 2", "seed"),
+    "not yaml": ("a: [1", ""),
+}
+
+
+@pytest.mark.parametrize(("text", "field"), BAD.values(), ids=BAD.keys())
+def test_bad_scenarios_exit_with_2_and_one_readable_error_and_write_nothing(
+    text: str, field: str, tmp_path: Path
+):
+    (tmp_path / "bad.yaml").write_text(f"name: bad\n{text}\n", encoding="utf-8")
+    for command in ("run", "compare", "validate"):
+        done = wirelessfl(command, "bad.yaml", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert done.stderr.startswith("error: bad.yaml:")
+        assert field in done.stderr
+        assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+def test_a_missing_file_exits_with_2(tmp_path: Path):
+    done = wirelessfl("run", "none.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: none.yaml: no such file\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "x"], "--seeds"),
+        (["--strategies", "unifrom"], "uniform"),
+        (["--set", "network.uplink=3"], "network.uplink"),
+        ([], "stop.target"),
+    ],
+    ids=["seeds", "strategy", "override", "no target"],
+)
+def test_bad_options_of_compare_exit_with_2(small_file: Path, options: list[str], message: str):
+    done = wirelessfl("compare", small_file, *options, "--out", "out", cwd=small_file.parent)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert message in done.stderr
+    assert not (small_file.parent / "out").exists()
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "scenarios").glob("*.yaml")), ids=str)
+def test_every_shipped_scenario_is_valid(path: Path):
+    done = wirelessfl("validate", path, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_public_interface_is_what_the_readme_says():
+    import wirelessfl as wfl
+
+    assert {name for name in wfl.__all__ if not callable(getattr(wfl, name))} == set()
+    with pytest.raises(AttributeError):
+        wfl.nothing  # noqa: B018 - the access is the test
