@@ -7,11 +7,12 @@ printed as each run ends.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as EtaColumn
@@ -130,40 +131,39 @@ def study_table(study: Study) -> Table:
     frame = study.table()
     table = Table(
         title=f"{study.scenario.name}: simulated time to {study.target}",
-        caption="Mean over seeds [95% confidence interval]. '>' marks a lower bound: not every "
-        f"seed arrived. Slower: time relative to {study.strategies[0]}, paired by seed.",
+        caption="Means over seeds [95% confidence interval]; runs: reached the target / all; "
+        "'>' marks a lower bound, as not all arrived. Slower by: time over that of "
+        f"{study.strategies[0]}, paired by seed.",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.add_column("strategy")
-    for name in ("reached", "time to target", "rounds", "round", "clients/round", "rank", "slower"):
-        table.add_column(name, justify="right")
+    table.add_column("strategy", no_wrap=True)
+    for name in ("runs", "time to target", "rounds", "clients", "rank", "slower by"):
+        table.add_column(name, justify="right", no_wrap=True)
     for _, row in frame.iterrows():
         bound = "> " if row["reached"] < row["runs"] else ""
         table.add_row(
             str(row["strategy"]),
             f"{row['reached']}/{row['runs']}",
-            bound + duration(row["time_s"]) + _interval(row, "time", "_s"),
+            bound + duration(row["time_s"]) + _interval(row, "time", "_s", duration),
             f"{bound}{row['rounds']:.0f}",
-            duration(row["round_s"]),
             f"{row['participants']:.1f}",
             f"{row['mean_rank']:.1f}",
-            _speedup(row, bound),
+            _slower(row, bound),
         )
     return table
 
 
-def _interval(row: pd.Series, name: str, unit: str) -> str:
+def _interval(row: pd.Series, name: str, unit: str, show: Callable[[float], str]) -> str:
     low, high = row[f"{name}_low{unit}"], row[f"{name}_high{unit}"]
-    if math.isnan(low):
-        return ""
-    return f" [{duration(max(low, 0.0))}, {duration(high)}]"
+    return "" if math.isnan(low) else f"\n[{show(max(low, 0.0))}–{show(high)}]"
 
 
-def _speedup(row: pd.Series, bound: str) -> str:
+def _slower(row: pd.Series, bound: str) -> str:
     if math.isnan(row["speedup"]):
         return "–"
-    interval = (
-        ""
-        if math.isnan(row["speedup_low"])
-        else f" [{row['speedup_low']:.2f}, {row['speedup_high']:.2f}]"
-    )
+    if row["speedup_low"] == row["speedup_high"]:  # the first strategy, against itself
+        return "1.00x"
+    interval = _interval(row, "speedup", "", lambda ratio: f"{ratio:.2f}")
     return f"{bound}{row['speedup']:.2f}x{interval}"

@@ -35,8 +35,9 @@ class Federated:
         self.labels = [
             rng.choice(CLASSES, size, p=mix) for size, mix in zip(sizes, mixes, strict=True)
         ]
+        scales = np.geomspace(1.0, 0.2, FEATURES)
         self.inputs = [
-            0.3 * centres[y] + rng.normal(size=(len(y), FEATURES)) for y in self.labels
+            scales * (0.5 * centres[y] + rng.normal(size=(len(y), FEATURES))) for y in self.labels
         ]
         self.all = np.concatenate(self.inputs), np.concatenate(self.labels)
 
@@ -62,7 +63,7 @@ class Federated:
             p = np.exp(logits - logits.max(axis=1, keepdims=True))
             p /= p.sum(axis=1, keepdims=True)
             p[np.arange(16), y[batch]] -= 1
-            local -= 0.1 * scale * (x[batch].T @ p) / 16
+            local -= 0.05 * scale * (x[batch].T @ p) / 16
         return local - model
 
     def time_to(self, strategy: Strategy, loss: float, rounds: int = 400) -> float:

@@ -108,16 +108,8 @@ class WorkConserving:
         V is tau_n + t_n + sum_{i>n} t_i.
         """
         order = np.argsort(tau_s)
-        member = sets.members[order]
-        until, later = _busy_until(member, tau_s[order], upload_s[order])
-        own = member * upload_s[order, None]
-        before = np.zeros_like(until)
-        np.maximum.accumulate(until[:-1], axis=0, out=before[1:])
-        after = np.zeros_like(until)
-        after[:-1] = np.maximum.accumulate(until[:0:-1], axis=0)[::-1]
-        before -= own
-        without = np.maximum(before, after)
-        np.maximum(without, 0.0, out=without)
+        until, later = _busy_until(sets.members[order], tau_s[order], upload_s[order])
+        before, without = _without(until, sets.members[order] * upload_s[order, None])
         base = without @ sets.weight
         price = np.empty_like(options[0])
         for o, (tau, upload) in enumerate(zip(options[0].T, options[1].T, strict=True)):
@@ -138,6 +130,16 @@ def _busy_until(members: Floats, tau_s: Floats, upload_s: Floats) -> tuple[Float
     airtime = members * upload_s[:, None]
     suffix = np.cumsum(airtime[::-1], axis=0)[::-1]
     return np.where(members > 0, tau_s[:, None] + suffix, 0.0), suffix - airtime
+
+
+def _without(until: Floats, own: Floats) -> tuple[Floats, Floats]:
+    """Without each client: when those before it have finished, and when everybody has."""
+    before = np.zeros_like(until)
+    np.maximum.accumulate(until[:-1], axis=0, out=before[1:])
+    after = np.zeros_like(until)
+    after[:-1] = np.maximum.accumulate(until[:0:-1], axis=0)[::-1]
+    before -= own
+    return before, np.maximum(np.maximum(before, after), 0.0)
 
 
 class EqualFinish:
@@ -167,7 +169,8 @@ class EqualFinish:
 
         The rest of a set acts as one flow A/(T - B) that matches its load and slope at the set's T;
         with p = A + B (the rest alone) and r = tau + t (the client alone), both together end at
-        T = (p + r)/2 + sqrt((p - r)^2/4 + A t). Exact when all the rest have the same tau.
+        T = (p + r)/2 + sqrt((p - r)^2/4 + A t). Exact when all the rest have the same tau; p is
+        kept above the work-conserving time, which matters when the client is a straggler.
         """
         time = self.durations_s(sets.members, tau_s, upload_s)
         airtime = sets.members * upload_s[:, None]
@@ -180,7 +183,12 @@ class EqualFinish:
         floor = np.where(alone, 1.0, rest_load / np.where(time > 0, time, 1.0))
         rest_slope = np.maximum(np.maximum(slope - own_slope, floor), np.finfo(float).tiny)
         size = rest_load**2 / rest_slope
-        without = np.where(alone, 0.0, time - rest_load * (1.0 - rest_load) / rest_slope)
+        order = np.argsort(tau_s)
+        until, _ = _busy_until(sets.members[order], tau_s[order], upload_s[order])
+        shortest = np.empty_like(until)
+        shortest[order] = _without(until, airtime[order])[1]
+        without = np.maximum(time - rest_load * (1.0 - rest_load) / rest_slope, shortest)
+        without[alone] = 0.0
         price = np.empty_like(options[0])
         for o, (tau, upload) in enumerate(zip(options[0].T, options[1].T, strict=True)):
             single = (tau + upload)[:, None]
