@@ -12,10 +12,10 @@ demo: $(VENV)/.installed  ## compare four strategies on the quickstart scenario
 		--strategies adaptive,uniform,data_proportional,full --seeds 0-2 --out results/demo --overwrite
 
 test: $(VENV)/.dev  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: $(VENV)/.dev  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" -n auto
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .

@@ -33,6 +33,7 @@ def tables(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_run_writes_a_whole_trace_and_its_scenario_runs_again_to_the_same_bytes(
     small_file: Path, tmp_path: Path
 ):
@@ -49,6 +50,7 @@ def test_run_writes_a_whole_trace_and_its_scenario_runs_again_to_the_same_bytes(
     assert load(tmp_path / "b" / "scenario.yaml") == load(small_file)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_kept_and_another_scenario_does_not_replace_it(
     small_file: Path, tmp_path: Path
 ):
@@ -68,6 +70,7 @@ def test_a_finished_run_is_kept_and_another_scenario_does_not_replace_it(
     assert tables(tmp_path / "a") != before
 
 
+@pytest.mark.slow
 def test_require_target_exits_with_3_if_it_is_not_reached(small_file: Path, tmp_path: Path):
     target = "stop.target={metric: accuracy, above: 1.0}"
     done = wirelessfl("run", small_file, "--set", target, "--require-target", cwd=tmp_path)
@@ -75,6 +78,7 @@ def test_require_target_exits_with_3_if_it_is_not_reached(small_file: Path, tmp_
     assert "not reached" in done.stdout
 
 
+@pytest.mark.slow
 def test_compare_prints_the_table_and_leaves_pictures_whatever_the_number_of_jobs(
     small_file: Path, tmp_path: Path
 ):
@@ -99,6 +103,7 @@ def test_compare_prints_the_table_and_leaves_pictures_whatever_the_number_of_job
     assert (frame["time_s"] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_failed_member_is_reported_and_the_others_survive(small_file: Path, tmp_path: Path):
     text = small_file.read_text(encoding="utf-8")
     small_file.write_text(

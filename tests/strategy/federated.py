@@ -35,10 +35,7 @@ class Federated:
         self.labels = [
             rng.choice(CLASSES, size, p=mix) for size, mix in zip(sizes, mixes, strict=True)
         ]
-        scales = np.geomspace(1.0, 0.2, FEATURES)
-        self.inputs = [
-            scales * (0.5 * centres[y] + rng.normal(size=(len(y), FEATURES))) for y in self.labels
-        ]
+        self.inputs = [0.3 * centres[y] + rng.normal(size=(len(y), FEATURES)) for y in self.labels]
         self.all = np.concatenate(self.inputs), np.concatenate(self.labels)
 
     def loss(self, model: Floats) -> float:
@@ -63,15 +60,13 @@ class Federated:
             p = np.exp(logits - logits.max(axis=1, keepdims=True))
             p /= p.sum(axis=1, keepdims=True)
             p[np.arange(16), y[batch]] -= 1
-            local -= 0.05 * scale * (x[batch].T @ p) / 16
+            local -= 0.5 * scale * (x[batch].T @ p) / 16
         return local - model
 
     def time_to(self, strategy: Strategy, loss: float, rounds: int = 400) -> float:
         """Simulated seconds until the training loss falls to `loss`; inf if it does not."""
         model, time_s = np.zeros((FEATURES, CLASSES)), 0.0
-        sharing = (
-            EqualFinish() if strategy.bandwidth.kind == "equal_finish" else WorkConserving()
-        )
+        sharing = EqualFinish() if strategy.bandwidth.kind == "equal_finish" else WorkConserving()
         for round in range(rounds):
             seen = replace(self.seen, round=round, time_s=time_s)
             plan = strategy.plan(seen)

@@ -114,9 +114,11 @@ class PlannedStep(Config):
     )
 
     @model_validator(mode="after")
-    def _positive(self) -> PlannedStep:
+    def _number_or_coupled(self) -> PlannedStep:
         if self.step != "coupled" and self.step <= 0:
             raise ValueError("server.step is positive, or the word coupled")
+        if self.step != "coupled" and self.step_max != 1.0:
+            raise ValueError("server.step_max is used only when server.step is coupled")
         return self
 
 

@@ -22,10 +22,10 @@ from wirelessfl.strategy.round_model import expected_round_s, round_model
 PLANNERS = {"marginal_price": marginal_price, "mean_field": mean_field}
 # Ranks the planner weighs per client, evenly spaced in log scale from k_min to the full rank.
 RANK_OPTIONS = 6
-# Rounds lost to training few ranks, 1 + DRIFT (rho - 1) with rho = gamma/k. Measured with LoRA rank
-# 16 of the tiny ViT on digits, 20 clients all taking part, five settings of local rate, clipping and
-# server step: ranks 8 and 4 took 1.2 to 1.6 and 2.1 to 3 times the rounds of rank 16 to the same
-# test loss (this law: 1.5 and 2.5).
+# Rounds lost to training few ranks, 1 + DRIFT (rho - 1) with rho = gamma/k. Measured with LoRA of
+# rank 16 on the tiny ViT and digits, 20 clients all taking part, five settings of local rate,
+# clipping and server step: ranks 8 and 4 took 1.2 to 1.6 and 2.1 to 3 times the rounds of rank 16
+# to the same test loss (this law: 1.5 and 2.5).
 DRIFT = 0.5
 
 

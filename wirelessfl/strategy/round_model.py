@@ -140,6 +140,8 @@ def expected_round_s(
     The simplest use of the model, for strategies that predict but do not optimise.
     """
     chosen = q > 0
+    if not chosen.any():
+        return observation.server_overhead_s
     if np.any(chosen & ~observation.reachable()):
         return float("inf")
     model = round_model(observation.only(chosen), bandwidth, k[chosen, None])

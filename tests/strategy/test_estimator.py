@@ -1,0 +1,124 @@
+"""The noise estimate against problems whose update norms are known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from wirelessfl.strategy import RoundFeedback
+from wirelessfl.strategy.estimator import NoiseEstimator
+from wirelessfl.strategy.observation import Floats, Ints
+
+RANK = 4
+
+
+class Known:
+    """Clients with fixed mean updates, noise, and a sketch of k of RANK blocks of coordinates."""
+
+    def __init__(self, clients: int, common: float, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        scale = self.rng.lognormal(0, 0.5, (clients, 1))
+        self.means = scale * (common + self.rng.normal(size=(clients, 40)))
+        shares = self.rng.lognormal(0, 1, clients)
+        self.weights = shares / shares.sum()
+        self.sigma = 0.3
+
+    @property
+    def squared(self) -> Floats:
+        """G_n^2: mean squared update at full rank."""
+        return (self.means**2).sum(axis=1) + self.sigma**2 * 40
+
+    def true_noise(self) -> Floats:
+        mean = self.weights @ self.means
+        full = mean @ mean + np.sum(self.weights**2 * 40 * self.sigma**2)
+        return self.weights**2 * self.squared / full
+
+    def round(self, q: Floats, k: Ints, scale: float = 1.0) -> RoundFeedback:
+        who = np.flatnonzero(self.rng.random(len(q)) < q)
+        updates = self.means[who] + self.sigma * self.rng.normal(size=(len(who), 40))
+        for row, n in enumerate(who):
+            kept = np.zeros(RANK)
+            kept[self.rng.permutation(RANK)[: k[n]]] = RANK / k[n]
+            updates[row] *= np.repeat(kept, 40 // RANK)
+        updates *= scale
+        weights = self.weights[who] / q[who]
+        none = np.zeros(len(who))
+        return RoundFeedback(
+            round=0,
+            clients=who,
+            weights=weights,
+            q=q[who],
+            k=k[who],
+            squared_norms=(updates**2).sum(axis=1),
+            update_squared_norm=float(((weights @ updates) ** 2).sum()),
+            losses=none,
+            compute_s=none,
+            upload_s=none,
+            duration_s=1.0,
+        )
+
+
+def estimated(known: Known, rounds: int, q: Floats, k: Ints, fading: float = 1.0) -> Floats:
+    """Estimates averaged over the last half of the rounds."""
+    estimator, values = NoiseEstimator(len(q)), []
+    for r in range(rounds):
+        estimator.observe(known.round(q, k, fading**r), RANK)
+        values.append(estimator.noise(known.weights))
+    return np.mean(values[rounds // 2 :], axis=0)
+
+
+@pytest.mark.parametrize("fading", [1.0, 0.98], ids=["steady", "shrinking"])
+def test_estimate_converges_to_the_truth(fading: float) -> None:
+    known = Known(12, common=0.5)
+    noise = estimated(known, 400, np.full(12, 0.5), np.full(12, RANK), fading)
+    np.testing.assert_allclose(noise, known.true_noise(), rtol=0.25)
+    assert noise.sum() == pytest.approx(known.true_noise().sum(), rel=0.15)
+
+
+def test_estimate_sees_through_participation_and_rank() -> None:
+    known = Known(12, common=0.5)
+    q, k = np.linspace(0.3, 1.0, 12), np.resize([1, 2, 4], 12)
+    noise = estimated(known, 600, q, k)
+    np.testing.assert_allclose(noise, known.true_noise(), rtol=0.3)
+    assert noise.sum() == pytest.approx(known.true_noise().sum(), rel=0.15)
+
+
+def test_unseen_clients_count_as_average() -> None:
+    known, estimator = Known(8, common=0.5), NoiseEstimator(8)
+    q = np.array([1.0] * 4 + [1e-12] * 4)
+    for _ in range(50):
+        estimator.observe(known.round(q, np.full(8, RANK)), RANK)
+    np.testing.assert_array_equal(estimator.relative[4:], 1.0)
+    assert estimator.relative[:4].mean() == pytest.approx(1.0, abs=0.2)
+
+
+def test_noise_never_exceeds_that_of_unrelated_clients() -> None:
+    """However noisy the signal estimate, NSR stays below max 1/pi - 1."""
+    known = Known(20, common=0.0)
+    estimator = NoiseEstimator(20)
+    assert estimator.noise(known.weights).sum() == pytest.approx(1.0)
+    for _ in range(100):
+        estimator.observe(known.round(np.full(20, 0.1), np.full(20, 1)), RANK)
+        noise = estimator.noise(known.weights)
+        assert np.all(noise > 0)
+        assert noise.sum() <= 1 + 1e-12
+
+
+def test_nothing_measured_changes_nothing() -> None:
+    estimator, known = NoiseEstimator(5), Known(5, common=0.5)
+    before = estimator.noise(known.weights)
+    estimator.observe(known.round(np.full(5, 1e-12), np.full(5, RANK)), RANK)
+    estimator.observe(known.round(np.ones(5), np.full(5, RANK), scale=0.0), RANK)
+    np.testing.assert_array_equal(estimator.noise(known.weights), before)
+
+
+def test_state_survives_json() -> None:
+    known, estimator = Known(6, common=0.5), NoiseEstimator(6)
+    for _ in range(5):
+        estimator.observe(known.round(np.full(6, 0.5), np.full(6, RANK)), RANK)
+    copy = NoiseEstimator(6)
+    copy.restore(json.loads(json.dumps(estimator.state())))
+    assert copy.state() == estimator.state()
+    np.testing.assert_array_equal(copy.noise(known.weights), estimator.noise(known.weights))
