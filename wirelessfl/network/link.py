@@ -17,8 +17,9 @@ import simpy
 from numpy.typing import ArrayLike
 
 from wirelessfl.network.fading import Direction
-from wirelessfl.network.fluid import Flows, Fluid, RateSource, State
+from wirelessfl.network.fluid import Flows, RateSource, State
 from wirelessfl.network.sharing import Bools, Floats, Ints, SharingRule
+from wirelessfl.network.virtual_time import Engine, fluid_engine
 
 _MOST_MARKS = 256  # states of a projection kept; between them it is computed again when needed
 
@@ -62,6 +63,8 @@ class Link:
         direction: "uplink" or "downlink".
         bandwidth_hz: What the flows share.
         rule: How they share it.
+        engine: "auto" computes the future in closed form (`wirelessfl.network.virtual_time`) where
+            that is exact; "slotted" always integrates it from event to event.
     """
 
     def __init__(
@@ -71,9 +74,10 @@ class Link:
         direction: Direction,
         bandwidth_hz: float,
         rule: SharingRule,
+        engine: Engine = "auto",
     ) -> None:
         self.env = env
-        self._fluid = Fluid(channel, direction, bandwidth_hz, rule)
+        self._fluid = fluid_engine(engine, channel, direction, bandwidth_hz, rule)
         none = np.zeros(0)
         self._flows = Flows(none.astype(np.int64), none, none, none, none)
         self._path = [State(env.now, none, none, none, none.astype(bool))]  # marks, then frontier
@@ -194,22 +198,25 @@ class Link:
         if self._changed:
             replan = self._joined or self._fluid.rule.replans
             self._path = [self._fluid.settle(self._flows, self._path[0], replan)]
-            self._log(self._path[0])
+            self._log(self._path[0].time_s, self._path[0].used_hz)
             self._changed = self._joined = False
 
     def _step(self) -> None:
-        """Project to the next event."""
-        self._path.append(self._fluid.step(self._flows, self._path[-1]))
-        self._log(self._path[-1])
+        """Project to the next event, or as far as the engine leaps."""
+        before = self._path[-1]
+        after = self._fluid.step(self._flows, before)
+        self._path.append(after)
+        for time_s, used_hz in zip(*self._fluid.usage(self._flows, before, after), strict=True):
+            self._log(float(time_s), float(used_hz))
         if len(self._path) > _MOST_MARKS:
             del self._path[1:-1:2]
 
-    def _log(self, state: State) -> None:
-        if state.time_s == self._log_s[-1]:
-            self._log_hz[-1] = state.used_hz
-        elif state.used_hz != self._log_hz[-1]:
-            self._log_s.append(state.time_s)
-            self._log_hz.append(state.used_hz)
+    def _log(self, time_s: float, used_hz: float) -> None:
+        if time_s == self._log_s[-1]:
+            self._log_hz[-1] = used_hz
+        elif used_hz != self._log_hz[-1]:
+            self._log_s.append(time_s)
+            self._log_hz.append(used_hz)
 
     def _arm(self, at_s: float) -> None:
         """Wake at `at_s`; an alarm armed earlier is void."""
