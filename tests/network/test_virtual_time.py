@@ -69,7 +69,7 @@ def story(
     return told
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @pytest.mark.parametrize("rule", RULES)
 @given(seed=st.integers(0, 10**6), leaving=st.sampled_from([0.0, 0.3]))
 def test_both_engines_tell_the_same_story(rule: SharingRule, seed: int, leaving: float) -> None:
@@ -94,7 +94,7 @@ def assert_same_usage(one: Link, other: Link) -> None:
     assert one_used == pytest.approx(other_used, rel=1e-9, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 10**6), concave=st.booleans())
 def test_held_shares_need_neither_linear_rates_nor_true_reports(seed: int, concave: bool) -> None:
     rng = np.random.default_rng(seed)
