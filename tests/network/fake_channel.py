@@ -54,3 +54,6 @@ class FakeChannel:
         else:
             table = self._table()
         return self._rate(table[clients], share_hz).mean(axis=1)
+
+    def linear(self, direction: Direction) -> bool:
+        return math.isinf(self.slot_s) and not self.concave and self.reported is None

@@ -21,6 +21,7 @@ from wirelessfl.network.sharing import (
     SharingRule,
     WorkConservingRule,
 )
+from wirelessfl.network.virtual_time import Engine
 from wirelessfl.scenario.network import NetworkConfig
 
 RULES = [EqualShareRule(), WorkConservingRule(), EqualFinishRule(), EqualFinishRule("on_event")]
@@ -284,25 +285,22 @@ def test_bits_are_conserved_and_capacity_is_never_exceeded(
         assert sent == pytest.approx(area, rel=1e-9)
 
 
-def test_mean_sojourn_of_a_markovian_processor_sharing_queue() -> None:
-    """M/M/1-PS at load 0.5 and service rate 1: 1 / (mu - lambda) = 2, within 3 standard errors."""
+@pytest.mark.parametrize("engine", ["auto", "slotted"])
+def test_flows_submitted_one_by_one_end_as_if_announced(engine: Engine) -> None:
     rng = np.random.default_rng(42)
-    arrivals, sizes = np.cumsum(rng.exponential(2.0, 4000)), rng.exponential(1.0, 4000)
-    link = link_over(FakeChannel(np.ones(1)), EqualShareRule())
+    arrivals, sizes = np.cumsum(rng.exponential(1.2, 300)), rng.exponential(1.0, 300)
+    announced = link_over(FakeChannel(np.ones(1)), EqualShareRule())
+    expected = announced.submit(np.zeros(300, int), sizes, arrivals).finish_s
+    env = simpy.Environment()
+    link = Link(env, FakeChannel(np.ones(1)), "uplink", 1.0, EqualShareRule(), engine)
     transfers = []
-
-    def source() -> Generator[simpy.Event, Any, None]:
-        for at_s, bits in zip(arrivals, sizes, strict=True):
-            yield link.env.timeout(at_s - link.env.now)
-            transfers.append(link.submit([0], [bits]))
-
-    link.env.process(source())
-    link.env.run()
-    sojourn = np.array([t.finish_s[0] - t.start_s for t in transfers])
-    batches = sojourn.reshape(20, 200).mean(axis=1)  # long against the queue's memory
-    error = batches.std(ddof=1) / math.sqrt(20)
-    assert error < 0.1
-    assert abs(sojourn.mean() - 2.0) < 3 * error
+    for at_s, bits in zip(arrivals, sizes, strict=True):
+        env.run(until=at_s)
+        transfers.append(link.submit([0], [bits]))
+    env.run()
+    ends = [transfer.finish_s[0] for transfer in transfers]
+    assert ends == pytest.approx(expected, rel=1e-9)
+    assert link.bits_sent == pytest.approx(sizes.sum(), rel=1e-12)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -113,6 +113,10 @@ class Channel:
         mean: Array = self.rate_bps(direction, clients, slots, share_hz).mean(axis=1)
         return mean
 
+    def linear(self, direction: Direction) -> bool:
+        """Whether a rate is a constant times the share, and reported as it is."""
+        return math.isinf(self.slot_s) and not self._links[direction].narrowing
+
     def _rate_block(
         self, direction: Direction, clients: Index, slots: Index, share_hz: Array
     ) -> Array:

@@ -41,6 +41,9 @@ class RateSource(Protocol):
     ) -> Floats:
         """What the base station believes at `t_s`, bit/s `[clients]`."""
 
+    def linear(self, direction: Direction) -> bool:
+        """Whether a rate is a constant times the share, and reported as it is."""
+
 
 @dataclass(frozen=True)
 class Flows:
@@ -155,6 +158,10 @@ class Fluid:
         if not finished and time_s < event_s:
             return state
         return self.settle(flows, state, self.rule.replans)
+
+    def usage(self, flows: Flows, before: State, after: State) -> tuple[Floats, Floats]:
+        """Bandwidth in use after `before`, up to and at its next step: `(time_s, used_hz)`."""
+        return np.array([after.time_s]), np.array([after.used_hz])
 
     def settle(self, flows: Flows, state: State, replan: bool) -> State:
         """Admit, finish and drop flows as of `state.time_s`, and divide the bandwidth anew."""

@@ -17,8 +17,9 @@ import simpy
 from numpy.typing import ArrayLike
 
 from wirelessfl.network.fading import Direction
-from wirelessfl.network.fluid import Flows, Fluid, RateSource, State
+from wirelessfl.network.fluid import Flows, RateSource, State
 from wirelessfl.network.sharing import Bools, Floats, Ints, SharingRule
+from wirelessfl.network.virtual_time import Engine, fluid_engine
 
 _MOST_MARKS = 256  # states of a projection kept; between them it is computed again when needed
 
@@ -62,6 +63,8 @@ class Link:
         direction: "uplink" or "downlink".
         bandwidth_hz: What the flows share.
         rule: How they share it.
+        engine: "auto" computes the future in closed form (`wirelessfl.network.virtual_time`) where
+            that is exact; "slotted" always integrates it from event to event.
     """
 
     def __init__(
@@ -71,13 +74,16 @@ class Link:
         direction: Direction,
         bandwidth_hz: float,
         rule: SharingRule,
+        engine: Engine = "auto",
     ) -> None:
         self.env = env
-        self._fluid = Fluid(channel, direction, bandwidth_hz, rule)
+        self._fluid = fluid_engine(engine, channel, direction, bandwidth_hz, rule)
         none = np.zeros(0)
         self._flows = Flows(none.astype(np.int64), none, none, none, none)
         self._path = [State(env.now, none, none, none, none.astype(bool))]  # marks, then frontier
         self._table: list[Transfer] = []  # owners of the rows, in order
+        self._owner = none.astype(np.int64)  # index into the table [rows]
+        self._running = none.astype(bool)  # not reported yet [transfers]
         self._changed = self._joined = False  # since the bandwidth was last divided
         self._alarm: simpy.Event | None = None
         self._log_s, self._log_hz = [float(env.now)], [0.0]
@@ -130,6 +136,8 @@ class Link:
         self._forget_done()
         start = len(self._flows.client)
         transfer._rows = slice(start, start + n)
+        self._owner = np.append(self._owner, np.full(n, len(self._table)))
+        self._running = np.append(self._running, True)
         self._table.append(transfer)
         self._path = [self._path[0].joined_by(flows.bits)]
         self._flows = self._flows.joined_by(flows)
@@ -194,22 +202,25 @@ class Link:
         if self._changed:
             replan = self._joined or self._fluid.rule.replans
             self._path = [self._fluid.settle(self._flows, self._path[0], replan)]
-            self._log(self._path[0])
+            self._log(self._path[0].time_s, self._path[0].used_hz)
             self._changed = self._joined = False
 
     def _step(self) -> None:
-        """Project to the next event."""
-        self._path.append(self._fluid.step(self._flows, self._path[-1]))
-        self._log(self._path[-1])
+        """Project to the next event, or as far as the engine leaps."""
+        before = self._path[-1]
+        after = self._fluid.step(self._flows, before)
+        self._path.append(after)
+        for time_s, used_hz in zip(*self._fluid.usage(self._flows, before, after), strict=True):
+            self._log(float(time_s), float(used_hz))
         if len(self._path) > _MOST_MARKS:
             del self._path[1:-1:2]
 
-    def _log(self, state: State) -> None:
-        if state.time_s == self._log_s[-1]:
-            self._log_hz[-1] = state.used_hz
-        elif state.used_hz != self._log_hz[-1]:
-            self._log_s.append(state.time_s)
-            self._log_hz.append(state.used_hz)
+    def _log(self, time_s: float, used_hz: float) -> None:
+        if time_s == self._log_s[-1]:
+            self._log_hz[-1] = used_hz
+        elif used_hz != self._log_hz[-1]:
+            self._log_s.append(time_s)
+            self._log_hz.append(used_hz)
 
     def _arm(self, at_s: float) -> None:
         """Wake at `at_s`; an alarm armed earlier is void."""
@@ -224,57 +235,51 @@ class Link:
         if alarm is not self._alarm:
             return
         self._divide()
-        running = []
-        for transfer in self._table:
-            if transfer._final is None and not self._report_if_done(transfer):
-                running.append(transfer)
+        for index in np.flatnonzero(self._running & (self._ends_s() <= self.env.now)):
+            self._running[index] = False
+            self._report(self._table[index])
         del self._path[: self._mark_now()]
-        if running:
-            self._arm(self._next_end_s(running))
+        if self._running.any():
+            self._arm(self._next_end_s())
 
-    def _report_if_done(self, transfer: Transfer) -> bool:
-        if not self._end_s(transfer) <= self.env.now:  # NaN while a member is unfinished
-            return False
+    def _report(self, transfer: Transfer) -> None:
         rows, last = transfer._rows, self._path[-1]
         transfer._final = (
             last.finish_s[rows].copy(),
-            (self._flows.bits - last.remaining_bits)[rows],
+            self._flows.bits[rows] - last.remaining_bits[rows],
         )
         transfer.done.succeed()
-        return True
 
-    def _end_s(self, transfer: Transfer) -> float:
-        """When the last member finishes or leaves; NaN where the path does not reach that far."""
-        rows = transfer._rows
-        end_s = np.minimum(self._path[-1].finish_s[rows], self._flows.leave_s[rows])
-        return float(end_s.max(initial=transfer.start_s))
+    def _ends_s(self) -> Floats:
+        """When all of each transfer has finished or left; infinity where the path ends before."""
+        finish_s = self._path[-1].finish_s
+        row_end_s = np.where(
+            np.isnan(finish_s), math.inf, np.minimum(finish_s, self._flows.leave_s)
+        )
+        end_s = np.full(len(self._table), -math.inf)
+        np.maximum.at(end_s, self._owner, row_end_s)
+        return end_s
 
-    def _next_end_s(self, running: list[Transfer]) -> float:
+    def _next_end_s(self) -> float:
         """Project until one of the running transfers is done, and say when that is."""
-        owner = np.full(len(self._flows.client), -1)
-        for index, transfer in enumerate(running):
-            owner[transfer._rows] = index
-        theirs = owner >= 0
-        while True:
-            unfinished = np.isnan(self._path[-1].finish_s) & theirs
-            counts = np.bincount(owner[unfinished], minlength=len(running))
-            if not counts.all():
-                break
+        while math.isinf(end_s := float(self._ends_s()[self._running].min())):
             self._step()
-        return min(self._end_s(running[index]) for index in np.flatnonzero(counts == 0))
+        return end_s
 
     def _forget_done(self) -> None:
-        """Drop the rows of transfers that have been reported."""
-        running = [transfer for transfer in self._table if transfer._final is None]
-        if len(running) == len(self._table):
+        """Drop the rows of transfers that have been reported, once they are the majority."""
+        if 2 * np.count_nonzero(self._running) > len(self._table):
             return
-        self._forgotten_bits += sum(t._final[1].sum() for t in self._table if t._final)
-        rows = [np.arange(t._rows.start, t._rows.stop) for t in running]
-        kept = np.concatenate([np.zeros(0, np.int64), *rows])
-        self._flows = self._flows.take(kept)
-        self._path = [self._path[0].take(kept)]
-        self._table, start = running, 0
-        for transfer in running:
-            stop = start + len(transfer.bits)
-            transfer._rows = slice(start, stop)
-            start = stop
+        kept = self._running[self._owner]
+        self._forgotten_bits += float(self._sent_bits()[~kept].sum())
+        self._flows = self._flows.take(np.flatnonzero(kept))
+        self._path = [self._path[0].take(np.flatnonzero(kept))]
+        self._table = [transfer for transfer in self._table if transfer._final is None]
+        self._running = np.ones(len(self._table), bool)
+        self._owner = np.repeat(
+            np.arange(len(self._table)), [len(transfer.bits) for transfer in self._table]
+        )
+        start = 0
+        for transfer in self._table:
+            transfer._rows = slice(start, start + len(transfer.bits))
+            start += len(transfer.bits)
