@@ -60,7 +60,7 @@ class Federated:
             p = np.exp(logits - logits.max(axis=1, keepdims=True))
             p /= p.sum(axis=1, keepdims=True)
             p[np.arange(16), y[batch]] -= 1
-            local -= 0.5 * scale * (x[batch].T @ p) / 16
+            local -= 0.1 * scale * (x[batch].T @ p) / 16
         return local - model
 
     def time_to(self, strategy: Strategy, loss: float, rounds: int = 400) -> float:

@@ -1,21 +1,27 @@
 """The channel between clients and base station: what rate a share of bandwidth carries, and when.
 
-rate = share * efficiency(SNR), SNR = P G(t) / (N0 * width), where width is the whole link for
-`per_rb` (SNR independent of the share) and the share itself for `total`. G is path loss, shadowing
-and fading together; N0 = -174 dBm/Hz + noise figure.
+Modelled: rate = share * efficiency(SNR), SNR = P G(t) / (N0 * width), where width is the whole link
+for `per_rb` (SNR independent of the share) and the share itself for `total`. G is path loss,
+shadowing and fading together; N0 = -174 dBm/Hz + noise figure.
+Replayed: rate = share / bandwidth * what was measured with the whole bandwidth.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from wirelessfl import randomness
 from wirelessfl.network.fading import Array, Direction, FadingModel, Index, fading_model
 from wirelessfl.network.geometry import positions
 from wirelessfl.network.propagation import propagate
 from wirelessfl.network.rate import RateModel, rate_model
+from wirelessfl.network.trace_replay import RateTrace, read_traces
 from wirelessfl.scenario.network import Downlink, NetworkConfig, Uplink
 
 _THERMAL_DBM_HZ = -174.0
@@ -32,45 +38,24 @@ class _Link:
     snr_scale: Array  # mean SNR: over the whole link, or times Hz of share if narrowing; [clients]
 
 
-class Channel:
-    """Gains and rates of every client at every time, as a pure function of (client, slot).
+class Channel(ABC):
+    """Rates of every client at every time, as a pure function of (client, slot).
 
     Slot j covers [j slot_s, (j+1) slot_s); negative slots are the past before the simulation.
 
     Attributes:
         clients: Number of clients.
-        slot_s: Time during which gains are constant; inf when they never change.
-        distance_m: Ground distance of each client to the base station, [clients].
+        slot_s: Time during which rates are constant; inf when they never change.
+        distance_m: Ground distance of each client to the base station, NaN if unknown, [clients].
     """
 
-    def __init__(
-        self,
-        distance_m: Array,
-        mean_gain: Array,
-        fading: FadingModel,
-        rate: RateModel,
-        links: dict[Direction, _Link],
-        report_window_s: float,
-    ) -> None:
+    def __init__(self, distance_m: Array, slot_s: float, report_window_s: float) -> None:
         self.clients = len(distance_m)
-        self.slot_s = fading.slot_s
+        self.slot_s = slot_s
         self.distance_m = distance_m
-        self._mean_gain = mean_gain
-        self._fading = fading
-        self._rate = rate
-        self._links = links
         self._report_window_s = report_window_s
 
-    def mean_gain(self, clients: Index) -> Array:
-        """Linear power gain of antennas, path loss and shadowing, [clients]."""
-        return self._mean_gain[clients]
-
-    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
-        """Linear power gain with small-scale fading, [clients, slots]."""
-        fading = self._fading.gain(direction, clients, slots)
-        fading *= self._mean_gain[clients, None]
-        return fading
-
+    @abstractmethod
     def rate_bps(
         self, direction: Direction, clients: Index, slots: Index, share_hz: Array
     ) -> Array:
@@ -85,14 +70,6 @@ class Channel:
         Returns:
             Bit/s, [n, m].
         """
-        rows = max(1, _BLOCK // max(1, len(slots)))
-        if len(clients) <= rows:
-            return self._rate_block(direction, clients, slots, share_hz)
-        rate = np.empty((len(clients), len(slots)))
-        for start in range(0, len(clients), rows):
-            block = slice(start, start + rows)
-            rate[block] = self._rate_block(direction, clients[block], slots, share_hz[block])
-        return rate
 
     def reported_rate_bps(
         self, direction: Direction, clients: Index, t_s: float, share_hz: Array
@@ -115,7 +92,53 @@ class Channel:
 
     def linear(self, direction: Direction) -> bool:
         """Whether a rate is a constant times the share, and reported as it is."""
-        return math.isinf(self.slot_s) and not self._links[direction].narrowing
+        return math.isinf(self.slot_s)
+
+
+class ModelledChannel(Channel):
+    """Rates that follow from gains: path loss and shadowing by place, fading by slot."""
+
+    def __init__(
+        self,
+        distance_m: Array,
+        mean_gain: Array,
+        fading: FadingModel,
+        rate: RateModel,
+        links: dict[Direction, _Link],
+        report_window_s: float,
+    ) -> None:
+        super().__init__(distance_m, fading.slot_s, report_window_s)
+        self._mean_gain = mean_gain
+        self._fading = fading
+        self._rate = rate
+        self._links = links
+
+    def mean_gain(self, clients: Index) -> Array:
+        """Linear power gain of antennas, path loss and shadowing, [clients]."""
+        return self._mean_gain[clients]
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """Linear power gain with small-scale fading, [clients, slots]."""
+        fading = self._fading.gain(direction, clients, slots)
+        fading *= self._mean_gain[clients, None]
+        return fading
+
+    def rate_bps(
+        self, direction: Direction, clients: Index, slots: Index, share_hz: Array
+    ) -> Array:
+        """See `Channel.rate_bps`."""
+        rows = max(1, _BLOCK // max(1, len(slots)))
+        if len(clients) <= rows:
+            return self._rate_block(direction, clients, slots, share_hz)
+        rate = np.empty((len(clients), len(slots)))
+        for start in range(0, len(clients), rows):
+            block = slice(start, start + rows)
+            rate[block] = self._rate_block(direction, clients[block], slots, share_hz[block])
+        return rate
+
+    def linear(self, direction: Direction) -> bool:
+        """See `Channel.linear`; a narrowing client's rate is concave in its share."""
+        return super().linear(direction) and not self._links[direction].narrowing
 
     def _rate_block(
         self, direction: Direction, clients: Index, slots: Index, share_hz: Array
@@ -131,17 +154,64 @@ class Channel:
         return rate
 
 
+class ReplayedChannel(Channel):
+    """Rates as measured, in proportion to the share.
+
+    Client n replays trace n. If there are fewer traces than clients they are dealt out in turn, and
+    those dealt a second time start at a random step, so that no two clients move together.
+    """
+
+    def __init__(
+        self,
+        traces: Sequence[RateTrace],
+        bandwidth_hz: dict[Direction, float],
+        clients: int,
+        report_window_s: float,
+        seed: int,
+    ) -> None:
+        super().__init__(np.full(clients, np.nan), traces[0].step_s, report_window_s)
+        rates = {
+            "uplink": np.concatenate([trace.uplink_mbps for trace in traces]),
+            "downlink": np.concatenate([trace.downlink_mbps for trace in traces]),
+        }
+        self._bps_per_hz = {link: rates[link] * (1e6 / hz) for link, hz in bandwidth_hz.items()}
+        client = np.arange(clients)
+        dealt = client % len(traces)
+        steps = np.array([len(trace.uplink_mbps) for trace in traces])
+        self._first = (np.cumsum(steps) - steps)[dealt]
+        self._steps = steps[dealt]
+        offset = randomness.uniform(seed, "replay.offset", client) * self._steps
+        self._offset = np.where(client < len(traces), 0, offset.astype(np.int64))
+
+    def rate_bps(
+        self, direction: Direction, clients: Index, slots: Index, share_hz: Array
+    ) -> Array:
+        """See `Channel.rate_bps`."""
+        step = (self._offset[clients, None] + slots) % self._steps[clients, None]
+        rate: Array = self._bps_per_hz[direction][self._first[clients, None] + step]
+        rate *= share_hz[:, None]
+        return rate
+
+
 def build_channel(config: NetworkConfig, clients: int, seed: int) -> Channel:
     """The channel of `clients` clients in the network that `config` describes.
 
     Raises:
-        InputError: If distances or carrier are outside what the path loss model covers, or fixed
-            distances do not fit the number of clients.
+        InputError: If distances or carrier are outside what the path loss model covers, fixed
+            distances do not fit the number of clients, or a file of measured rates cannot be used.
     """
+    if config.replay is not None:
+        return ReplayedChannel(
+            read_traces(Path(config.replay.file), clients, config.replay.sha256),
+            {"uplink": config.uplink.bandwidth_hz, "downlink": config.downlink.bandwidth_hz},
+            clients,
+            config.report_window_s,
+            seed,
+        )
     xy = positions(config.placement, config.cells, clients, seed)
     place = propagate(config, xy, seed)
     mean_gain = 10.0 ** ((config.antenna_gain_db - place.loss_db) / 10.0)
-    return Channel(
+    return ModelledChannel(
         distance_m=np.hypot(xy[:, 0], xy[:, 1]),
         mean_gain=mean_gain,
         fading=fading_model(config.fading, config.carrier_hz, place.k_factor, seed),

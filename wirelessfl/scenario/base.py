@@ -28,6 +28,14 @@ class Config(BaseModel):
     )
 
 
+class FileMark:
+    """Marks a field that names a file."""
+
+
+FileName = Annotated[str, FileMark()]
+"""A file's path: relative to the scenario file where it is written in one, absolute once loaded."""
+
+
 class MisfitError(ValueError):
     """Fields that do not go together, found by the section above them.
 

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from wirelessfl.scenario.base import Config, kinds, parts, sections, yaml_fields
+from wirelessfl.scenario.base import Config, FileMark, kinds, parts, sections, yaml_fields
 from wirelessfl.scenario.located import Located, Path, Place, Problem, suggestion
 from wirelessfl.scenario.units import Dimension
 
@@ -40,11 +40,13 @@ class Shape:
     Attributes:
         problems: What does not fit, by path.
         dimensions: The dimension of every value that has one, by path.
+        files: Every value that names a file, by path.
     """
 
     def __init__(self, tree: Located, model: type[Config]) -> None:
         self.problems: dict[Path, Problem] = {}
         self.dimensions: dict[Path, Dimension] = {}
+        self.files: dict[Path, Located] = {}
         self._walk(tree, model, ())
 
     def _walk(self, node: Located, annotation: Any, path: Path) -> None:
@@ -91,6 +93,8 @@ class Shape:
             self.dimensions[path] = dimension
             if isinstance(node.value, int | float):
                 self._note(node.place, path, f"{node} {dimension.requirement}")
+        elif any(isinstance(p, FileMark) for p in parts(annotation)):
+            self.files[path] = node
         elif (by_kind := kinds(annotation)) and type(node.value) not in parts(annotation):
             example = node.value if str(node.value) in by_kind else next(iter(by_kind))
             message = f"{node} must be a mapping such as {{kind: {example}}}"

@@ -2,11 +2,13 @@
 
 `extends: base.yaml` merges a file over another, section by section; a section that changes its
 `kind` starts afresh, for the old kind's options mean nothing to the new one. Overrides then set
-single fields, whatever the file says.
+single fields, whatever the file says. A data file is looked for beside the file that names it
+(in the current folder if an override does); the scenario knows it by absolute path and SHA-256.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +20,7 @@ from pydantic import ValidationError
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.document import Scenario
 from wirelessfl.scenario.explain import Shape, explain
-from wirelessfl.scenario.located import Located, Place, read_yaml, report
+from wirelessfl.scenario.located import Located, Place, Problem, read_yaml, report
 
 MAX_BYTES = 1 << 20
 OVERRIDE = Place("--set")
@@ -58,14 +60,37 @@ def loads(text: str, name: str = "scenario", overrides: Overrides = ()) -> Scena
 def _scenario(tree: Located, overrides: Overrides) -> Scenario:
     tree = _merge(tree, _override_tree(overrides))
     shape = Shape(tree, Scenario)
+    data = tree.plain()
+    _find_files(data, shape)
     try:
         # As JSON, since there a list may be a tuple, but '3' is no number and true is not 1.
-        scenario = Scenario.model_validate_json(json.dumps(tree.plain()), strict=True)
+        scenario = Scenario.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         raise report(explain(tree, shape, error)) from None
     if shape.problems:
         raise report(shape.problems.values())
     return scenario
+
+
+def _find_files(data: Any, shape: Shape) -> None:
+    """Make the paths of data files absolute and note their hashes; `shape` gets the problems."""
+    for path, node in shape.files.items():
+        if not isinstance(node.value, str) or not node.value:
+            continue  # pydantic says so better
+        section = data
+        for key in path[:-1]:
+            section = section[key]
+        file = Path(node.place.source).parent / node.value
+        try:
+            with file.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            reason = getattr(error, "strerror", None) or error
+            shape.problems[path] = Problem(node.place, path, f"{file}: cannot be read: {reason}")
+            continue
+        section[path[-1]] = str(file.resolve())
+        if section.get("sha256") is None:
+            section["sha256"] = digest
 
 
 def _text(path: Path, said_by: str = "") -> str:

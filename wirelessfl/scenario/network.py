@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.base import Config
+from wirelessfl.scenario.base import Config, FileName
 from wirelessfl.scenario.units import Db, Dbm, Hertz, Metres, MetresPerSecond, Seconds
 
 # --- where the clients are -----------------------------------------------------------------------
@@ -339,6 +339,27 @@ class CqiRate(RateConfig):
 Rate = Annotated[ShannonRate | GapRate | CqiRate, Field(discriminator="kind")]
 
 
+# --- or all of it measured -----------------------------------------------------------------------
+
+
+class Replay(Config):
+    """Rates from a file with the columns time_s,client,dl_mbps,ul_mbps[,snr_db].
+
+    They were measured with the whole bandwidth; a share of it carries that share of the rate.
+    """
+
+    file: FileName = Field(
+        min_length=1,
+        description="CSV file, relative to this one. Traces repeat; with fewer traces than clients "
+        "they are dealt out in turn, from a random time on.",
+    )
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="Hash the file must have; loading notes it, so that a run is what it was.",
+    )
+
+
 class NetworkConfig(Config):
     """The radio network: one cell, its two links and the channel between."""
 
@@ -354,6 +375,11 @@ class NetworkConfig(Config):
     shadowing: Shadowing = Field(Tr38901Shadowing(), description="Large-scale variation.")
     fading: Fading = Field(RayleighBlock(), description="Small-scale variation over time.")
     rate: Rate = Field(GapRate(), description="Bit/s per Hz at a given SNR.")
+    replay: Replay | None = Field(
+        None,
+        description="Measured rates, in place of placement, powers, path loss, shadowing, fading "
+        "and rate, which then decide nothing.",
+    )
     report_window_s: Seconds = Field(
         1.0,
         gt=0,

@@ -121,11 +121,13 @@ def round_model(observation: Observation, bandwidth: SharingConfig, ranks: Ints)
 def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> Floats:
     """When each of the chosen participants should be ready to upload, after the start. [m]
 
-    Their downloads share the downlink equally: d_n + sum_{i != n} min(d_i, d_n).
+    Their downloads share the downlink equally: d_n + sum_{i != n} min(d_i, d_n). Of a client in an
+    outage nothing better is known than the lowest rate that another one reports.
     """
     ranks = k[participants]
     bits = observation.fixed_bits + ranks * observation.bits_per_rank
     rate = observation.downlink_rate_bps[participants]
+    rate = np.where(rate > 0, rate, rate[rate > 0].min(initial=np.inf))
     alone_s = bits / (rate * (observation.downlink_hz / observation.downlink_share_hz))
     download_s = np.minimum(alone_s[:, None], alone_s).sum(axis=1)
     compute_s = observation.compute_fixed_s + k * observation.compute_per_rank_s

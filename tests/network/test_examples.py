@@ -1,0 +1,55 @@
+"""The scenarios in scenarios/ show every kind of air there is, and each of them works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wirelessfl.network.channel import build_channel
+from wirelessfl.scenario import dump, load, loads
+from wirelessfl.scenario.describe import list_kinds
+from wirelessfl.simulation import simulate
+
+FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+SMALL = (
+    "stop.rounds=2",
+    "learning.model={kind: tiny-vit, hidden: 16, layers: 1, heads: 2, pretrain_steps: 2}",
+    "learning.lora={rank: 4, alpha: 8}",
+    "learning.local={steps: 1, batch: 4, lr: 0.05}",
+)
+
+
+@pytest.mark.parametrize("topic", ["path_loss", "shadowing", "fading", "rate", "placement"])
+def test_every_kind_of_air_is_shown(topic: str):
+    shown = {getattr(load(path).network, topic).kind for path in FILES}
+    assert shown == {kind.name for kind in list_kinds(topic)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_examples_are_named_like_their_files_and_resolve(path: Path):
+    scenario = load(path)
+    assert scenario.name == path.stem
+    assert loads(dump(scenario)) == scenario
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_client_of_an_example_is_reached(path: Path):
+    """Over 100 s, alone on the link: no example waits for ever for a client out of reach."""
+    scenario = load(path)
+    clients = np.arange(scenario.devices.count)
+    channel = build_channel(scenario.network, len(clients), scenario.seed)
+    slots = np.unique(np.linspace(0, 100 / min(channel.slot_s, 100), 2000).astype(int))
+    for link in ("uplink", "downlink"):
+        share = np.full(len(clients), getattr(scenario.network, link).bandwidth_hz)
+        mean_bps = channel.rate_bps(link, clients, slots, share).mean(axis=1)
+        assert mean_bps.min() > 20e3
+        assert mean_bps.max() < 1e9
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_examples_run(path: Path):
+    trace = simulate(load(path, SMALL))
+    assert len(trace.rounds) == 3  # and the evaluation before the first
+    assert 0 < trace.rounds["end_s"].iloc[-1] < 3600
