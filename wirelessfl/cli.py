@@ -52,9 +52,7 @@ def run(
 
     Example: [bold]wirelessfl run scenarios/quickstart.yaml --set strategy.kind=uniform[/bold]
     """
-    loaded = _load(scenario, set_)
-    if seed is not None:
-        loaded = loaded.model_copy(update={"seed": seed})
+    loaded = _load(scenario, [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])])
     from wirelessfl.console import console, duration, live_progress
     from wirelessfl.study.executor import Member, finished_trace, run_member
 

@@ -23,7 +23,7 @@ from wirelessfl.simulation import Progress as RunProgress
 from wirelessfl.study import Study
 from wirelessfl.study.executor import Member, Outcome
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 def duration(seconds: float) -> str:
@@ -98,7 +98,7 @@ class LiveProgress:
 
 def _ending(member: Member, outcome: Outcome) -> str:
     if isinstance(outcome, Exception):
-        return f"failed: {outcome or type(outcome).__name__}"
+        return f"failed: {str(outcome) or type(outcome).__name__}"
     totals = outcome.summary["totals"]
     how = "target reached" if outcome.summary["target_reached"] else "target not reached"
     return f"{how}, round {totals['rounds']}, clock {duration(totals['time_s'])}"
@@ -163,7 +163,5 @@ def _interval(row: pd.Series, name: str, unit: str, show: Callable[[float], str]
 def _slower(row: pd.Series, bound: str) -> str:
     if math.isnan(row["speedup"]):
         return "–"
-    if row["speedup_low"] == row["speedup_high"]:  # the first strategy, against itself
-        return "1.00x"
     interval = _interval(row, "speedup", "", lambda ratio: f"{ratio:.2f}")
     return f"{bound}{row['speedup']:.2f}x{interval}"

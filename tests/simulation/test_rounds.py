@@ -116,20 +116,30 @@ def test_a_deadline_ends_the_round_and_cancels_the_late(small, monkeypatch):
     assert outcomes == {"completed": in_time, "cancelled": 6 - in_time}
     assert trace.rounds["end_s"].iloc[-1] == pytest.approx(deadline_s + 0.1)
     late = trace.clients[trace.clients["outcome"] == "cancelled"]
+    assert (late["upload_s"] <= deadline_s).all()  # the server's overhead is not theirs
     assert (late["uplink_bits"] < trace.clients["uplink_bits"].max()).all()
 
 
 def test_the_time_limit_cuts_the_last_round_and_nothing_of_it_is_learnt(small, monkeypatch):
     whole = simulate(small())
-    limit_s = float(whole.rounds["end_s"].iloc[2] + whole.rounds["duration_s"].iloc[3] / 2)
+    overhead_s = small().server.overhead_s
+    working_s = whole.rounds["duration_s"].iloc[3] - overhead_s
+    limit_s = float(whole.rounds["end_s"].iloc[2] + working_s / 2 + overhead_s)
     scenario = small(f"stop.time={limit_s!r} s")
     trained = count_trained(scenario, monkeypatch)
     trace = simulate(scenario)
     last = trace.rounds.iloc[-1]
-    assert last["round"] == 3
+    assert (last["round"], last["server_version"]) == (3, 2)
     assert last["end_s"] <= limit_s
-    assert last["completed"] == 0 or last["server_version"] == 2
-    assert all(round < 3 for round, _ in trained)
+    assert {round for round, _ in trained} == {1, 2}
+
+
+def test_rounds_without_participants_stop_at_the_time_limit_too(small):
+    trace = simulate(
+        small("strategy.participation.expected=0.001", "stop.time=1 s", "stop.rounds=30")
+    )
+    assert trace.rounds["participants"].sum() == 0
+    assert 0.8 < trace.rounds["end_s"].iloc[-1] < 1.0
 
 
 def count_trained(scenario, monkeypatch) -> list[tuple[int, int]]:

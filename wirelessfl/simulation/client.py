@@ -70,30 +70,25 @@ class Cohort:
         self.drop_s = np.where(
             np.isfinite(fraction), self.compute_start_s + fraction * duration_s, np.inf
         )
-        self._uploading = ~np.isfinite(self.drop_s)
-        dropping = ~self._uploading
+        dropping = np.isfinite(self.drop_s)
         queue.release(work.clients[dropping], self.drop_s[dropping])
+        # Those who will drop out are announced like everyone: the server cannot know.
         self._upload = hardware.uplink.submit(
-            work.clients[self._uploading],
-            work.bits[self._uploading],
-            ready_s=self.compute_end_s[self._uploading],
-            expected_ready_s=work.expected_ready_s[self._uploading],
+            work.clients,
+            work.bits,
+            ready_s=self.compute_end_s,
+            leave_s=self.drop_s,
+            expected_ready_s=work.expected_ready_s,
         )
-        events = [self._upload.done]
-        if dropping.any():
-            events.append(env.timeout(float(self.drop_s[dropping].max()) - env.now))
-        self.done: simpy.Event = env.all_of(events)
+        self.done: simpy.Event = self._upload.done
 
     def settle(self) -> None:
         """Close the round now: whatever is unfinished is abandoned, what happened is kept."""
-        now = self._env.now
+        now = self.end_s = self._env.now
         self._hardware.downlink.cancel(self._download)
         self._hardware.uplink.cancel(self._upload)
-        n = len(self.work.clients)
-        self.upload_end_s = np.full(n, np.inf)
-        self.upload_end_s[self._uploading] = self._upload.finish_s
-        self.uploaded_bits = np.zeros(n)
-        self.uploaded_bits[self._uploading] = self._upload.sent_bits
+        self.upload_end_s = self._upload.finish_s.copy()
+        self.uploaded_bits = self._upload.sent_bits.copy()
         self.downloaded_bits = self._download.sent_bits.copy()
         self.completed = self.upload_end_s <= now
         self.dropped = self.drop_s <= now
@@ -120,12 +115,12 @@ class Cohort:
     @property
     def computing_s(self) -> Floats:
         """Seconds each device really computed, up to its end, drop or cancellation."""
-        end = np.where(np.isnan(self.compute_end_s), self._env.now, self.compute_end_s)
+        end = np.where(np.isnan(self.compute_end_s), self.end_s, self.compute_end_s)
         end = np.where(self.dropped, self.drop_s, end)
         return np.nan_to_num(end - self.compute_start_s)
 
     @property
     def uploading_s(self) -> Floats:
         """Seconds each radio transmitted, finished or not."""
-        end = np.where(np.isnan(self.upload_end_s), self._env.now, self.upload_end_s)
+        end = np.where(np.isnan(self.upload_end_s), self.end_s, self.upload_end_s)
         return np.nan_to_num(end - self.compute_end_s)

@@ -81,6 +81,8 @@ class Server:
         """The server's SimPy process: the initial evaluation, then rounds until the end."""
         self._journal.initial(self._env.now, self._evaluate())
         for round in range(1, self._scenario.stop.rounds + 1):
+            if self._env.now + self._scenario.server.overhead_s >= self._time_limit_s:
+                return
             finished = yield from self._round(round)
             if self.target_reached or not finished:
                 return
@@ -101,15 +103,11 @@ class Server:
             for client in participants
         ]
         self.pool.register(jobs, self.model)
-        end_s = min(
-            env.now + (np.inf if server.deadline_s is None else server.deadline_s),
-            self._time_limit_s - server.overhead_s,
-        )
-        if np.isfinite(end_s):
-            yield cohort.done | env.timeout(max(end_s - env.now, 0.0))
-        else:
-            yield cohort.done
-        cut_short = not cohort.done.triggered and env.now + server.overhead_s >= self._time_limit_s
+        deadline_s = np.inf if server.deadline_s is None else server.deadline_s
+        left_s = self._time_limit_s - server.overhead_s - env.now
+        wait_s = min(deadline_s, left_s)
+        yield cohort.done | env.timeout(wait_s) if np.isfinite(wait_s) else cohort.done
+        cut_short = not cohort.done.processed and left_s <= deadline_s
         cohort.settle()
         received = np.zeros_like(cohort.completed) if cut_short else cohort.completed
         self.pool.cancel([jobs[i] for i in np.flatnonzero(~received)])

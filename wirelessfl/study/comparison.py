@@ -78,7 +78,8 @@ class Study:
         `speedup` is how many times longer the strategy takes to the target than the first one:
         the geometric mean over seeds of the ratio of times, with a paired log-t interval. A run
         that never reaches the target counts with its whole length, so with `reached < runs` the
-        strategy's times and speed-up are lower bounds. Speed-ups are NaN if a run of the first
+        strategy's times and speed-up are lower bounds and have no interval; a run that failed is
+        counted in `runs` and has no time. Speed-ups are NaN if a run of the first
         strategy does not arrive, or needs no round to.
         """
         return pd.DataFrame([self._row(name) for name in self.strategies if self.traces[name]])
@@ -92,11 +93,16 @@ class Study:
         speedup = ratio_interval(
             [arrivals[seed].time_s for seed in pairs], [reference[seed].time_s for seed in pairs]
         )
+        failed = sum(member.strategy == strategy for member in self.failures)
+        if failed or not all(arrival.reached for arrival in arrivals.values()):
+            time_s, speedup = time_s.without_bounds(), speedup.without_bounds()
+        elif strategy == self.strategies[0]:
+            speedup = speedup.without_bounds()
         rounds = pd.concat([trace.rounds for trace in self.traces[strategy].values()])
         rounds = rounds[rounds["round"] > 0]
         return {
             "strategy": strategy,
-            "runs": len(arrivals),
+            "runs": len(arrivals) + failed,
             "reached": sum(arrival.reached for arrival in arrivals.values()),
             "time_s": time_s.mean,
             "time_low_s": time_s.low,
@@ -129,14 +135,13 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         self.table().to_csv(folder / "table.csv", index=False)
         self.plot(folder / "convergence.png")
-        plot_round_breakdown(
-            {
-                name: pd.concat([trace.clients for trace in self.traces[name].values()])
-                for name in self.strategies
-                if self.traces[name]
-            },
-            folder / "round_breakdown.png",
-        )
+        clients = {
+            name: pd.concat([trace.clients for trace in self.traces[name].values()])
+            for name in self.strategies
+            if self.traces[name]
+        }
+        if any((frame["outcome"] == "completed").any() for frame in clients.values()):
+            plot_round_breakdown(clients, folder / "round_breakdown.png")
 
 
 def compare(
@@ -165,7 +170,9 @@ def compare(
     Raises:
         InputError: On an unknown strategy, no target, or an `out` that holds other results.
     """
-    strategies = tuple(dict.fromkeys(strategies))
+    strategies, seeds = tuple(dict.fromkeys(strategies)), tuple(dict.fromkeys(seeds))
+    if not strategies or not seeds:
+        raise InputError("a comparison needs at least one strategy and one seed")
     folder = None if out is None else Path(out)
     members = [
         Member(
@@ -173,7 +180,7 @@ def compare(
             scenario.with_strategy(name).model_copy(update={"seed": seed}),
             None if folder is None else folder / name / f"seed-{seed}",
         )
-        for seed in dict.fromkeys(seeds)
+        for seed in seeds
         for name in strategies
     ]
     Study(scenario, strategies, {}).target  # noqa: B018 - fails early if there is none

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
@@ -121,12 +122,12 @@ def _run_in_processes(
     queue = context.Queue()
 
     def drain() -> None:
-        while True:
+        for _ in range(2 * jobs):  # then look who has ended, however many wait to report
             try:
                 index, progress = queue.get(timeout=0.1)
             except Empty:
                 return
-            if on_progress is not None:
+            if on_progress is not None and members[index] in running.values():
                 on_progress(members[index], progress)
 
     with ProcessPoolExecutor(jobs, context, _start_worker, (queue,)) as pool:
@@ -139,6 +140,11 @@ def _run_in_processes(
                 drain()
                 for future in wait(running, timeout=0, return_when=FIRST_COMPLETED).done:
                     error = future.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        raise RuntimeError(
+                            "a worker process died, or could not start: a script that compares "
+                            "needs `if __name__ == '__main__':` around its work, or jobs=1"
+                        ) from error
                     if error is not None and not isinstance(error, Exception):
                         raise error
                     yield running.pop(future), error or future.result()

@@ -23,6 +23,10 @@ class Interval:
     high: float
     samples: int
 
+    def without_bounds(self) -> Interval:
+        """The estimate alone, where the samples do not support an interval."""
+        return Interval(self.mean, math.nan, math.nan, self.samples)
+
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Student-t interval of the mean; NaN everywhere for no values, NaN bounds for one."""
