@@ -73,9 +73,7 @@ class Journal:
         """A round that is over, at `end_s`; what was not received is not in `feedback`."""
         number, clients = cohort.work.round, cohort.work.clients
         new_plan, self._last_plan = plan is not self._last_plan, plan
-        energy_j = self._fleet.compute_j(clients, cohort.computing_s) + self._fleet.transmit_j(
-            cohort.uploading_s, self._uplink_power_dbm
-        )
+        energy_j = self._energy_j(cohort)
         self._recorder.append_round(
             {
                 "round": number,
@@ -143,11 +141,15 @@ class Journal:
             "upload_s": cohort.uploading_s,
             "downlink_bits": cohort.downloaded_bits,
             "uplink_bits": cohort.uploaded_bits,
-            "energy_j": self._fleet.compute_j(clients, cohort.computing_s)
-            + self._fleet.transmit_j(cohort.uploading_s, self._uplink_power_dbm),
+            "energy_j": self._energy_j(cohort),
             "train_loss": loss,
             "update_norm": norm,
         }
+
+    def _energy_j(self, cohort: Cohort) -> NDArray[np.float64]:
+        """Energy of each participant, training and transmitting. [participants]"""
+        computing_j = self._fleet.compute_j(cohort.work.clients, cohort.computing_s)
+        return computing_j + self._fleet.transmit_j(cohort.uploading_s, self._uplink_power_dbm)
 
     def _client_events(self, cohort: Cohort) -> None:
         for event, times in (
