@@ -10,22 +10,20 @@ from pydantic import ValidationError
 
 from wirelessfl.errors import InputError
 from wirelessfl.network.channel import Channel, build_channel
-from wirelessfl.scenario.network import (
-    Cells,
+from wirelessfl.scenario.network import NetworkConfig, Uplink
+from wirelessfl.scenario.place import Cells, FixedPlacement
+from wirelessfl.scenario.radio import (
     CqiRate,
     FixedPathLoss,
-    FixedPlacement,
     GapRate,
     Jakes,
     LognormalShadowing,
-    NetworkConfig,
     NoFading,
     NoShadowing,
     RayleighBlock,
     Rician,
     ShannonRate,
     Tr38901PathLoss,
-    Uplink,
 )
 
 ONE, SLOT = np.array([0]), np.array([0])

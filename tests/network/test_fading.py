@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scipy.special import j0
 
 from wirelessfl.network.fading import FadingModel, fading_model
-from wirelessfl.scenario.network import (
+from wirelessfl.scenario.radio import (
     GilbertElliott,
     Jakes,
     Nakagami,

@@ -5,7 +5,7 @@ import pytest
 
 from wirelessfl.errors import InputError
 from wirelessfl.network.geometry import positions
-from wirelessfl.scenario.network import Cells, FixedPlacement, UniformPlacement
+from wirelessfl.scenario.place import Cells, FixedPlacement, UniformPlacement
 
 CELL = Cells(radius_m=500.0, min_distance_m=35.0)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wirelessfl.errors import InputError
 from wirelessfl.network.path_loss import environment, simple_loss_db
-from wirelessfl.scenario.network import FixedPathLoss, FreeSpacePathLoss, LogDistancePathLoss
+from wirelessfl.scenario.radio import FixedPathLoss, FreeSpacePathLoss, LogDistancePathLoss
 
 ALL = ["uma", "umi", "rma", "inh-open", "inh-mixed"]
 OUTDOOR = ["uma", "umi", "rma"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wirelessfl.network.rate import rate_model
 from wirelessfl.network.tables import load_table
-from wirelessfl.scenario.network import CqiRate, GapRate, Harq, ShannonRate
+from wirelessfl.scenario.radio import CqiRate, GapRate, Harq, ShannonRate
 
 CONFIGS = [ShannonRate(), GapRate(), CqiRate()]
 CQI = load_table("cqi")

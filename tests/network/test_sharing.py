@@ -20,7 +20,7 @@ from wirelessfl.network.sharing import (
     sharing_rule,
     work_conserving_time,
 )
-from wirelessfl.scenario.network import EqualFinish, EqualShare, WorkConserving
+from wirelessfl.scenario.sharing import EqualFinish, EqualShare, WorkConserving
 
 GOLDEN = (3.0 + math.sqrt(5.0)) / 2.0  # root of 1/T + 1/(T-1) = 1
 

@@ -13,7 +13,8 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target, dump, fingerprint, load, loads
 from wirelessfl.scenario.describe import list_kinds
 from wirelessfl.scenario.document import Stop
-from wirelessfl.scenario.network import FixedPlacement, NetworkConfig, Uplink
+from wirelessfl.scenario.network import NetworkConfig, Uplink
+from wirelessfl.scenario.place import FixedPlacement
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.yaml"
 

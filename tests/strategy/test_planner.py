@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import minimize
 
 from tests.strategy.conftest import observation
-from wirelessfl.scenario.network import EqualFinish, WorkConserving
+from wirelessfl.scenario.sharing import EqualFinish, WorkConserving
 from wirelessfl.strategy.baselines import proportional_q
 from wirelessfl.strategy.observation import Floats, Ints
 from wirelessfl.strategy.planner import Problem, marginal_price, mean_field, mean_field_s

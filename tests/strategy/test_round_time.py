@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.strategy.conftest import observation
-from wirelessfl.scenario.network import EqualFinish as EqualFinishConfig
-from wirelessfl.scenario.network import WorkConserving as WorkConservingConfig
+from wirelessfl.scenario.sharing import EqualFinish as EqualFinishConfig
+from wirelessfl.scenario.sharing import WorkConserving as WorkConservingConfig
 from wirelessfl.strategy.observation import Floats
 from wirelessfl.strategy.planner import mean_field_s
 from wirelessfl.strategy.round_model import expected_round_s, round_model

@@ -18,7 +18,7 @@ from scipy.special import gammaincinv
 
 from wirelessfl import randomness
 from wirelessfl.network.path_loss import SPEED_OF_LIGHT_MPS
-from wirelessfl.scenario.network import (
+from wirelessfl.scenario.radio import (
     Fading,
     GilbertElliott,
     Jakes,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.network import Cells, FixedPlacement, Placement
+from wirelessfl.scenario.place import Cells, FixedPlacement, Placement
 
 
 def positions(placement: Placement, cells: Cells, clients: int, seed: int) -> NDArray[np.float64]:

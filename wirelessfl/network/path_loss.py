@@ -17,11 +17,7 @@ from numpy.typing import NDArray
 
 from wirelessfl.errors import InputError
 from wirelessfl.network.tables import load_table
-from wirelessfl.scenario.network import (
-    FixedPathLoss,
-    FreeSpacePathLoss,
-    LogDistancePathLoss,
-)
+from wirelessfl.scenario.radio import FixedPathLoss, FreeSpacePathLoss, LogDistancePathLoss
 
 Array = NDArray[np.float64]
 SPEED_OF_LIGHT_MPS = 299_792_458.0

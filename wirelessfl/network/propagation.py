@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from wirelessfl import randomness
 from wirelessfl.network.path_loss import Array, Environment, environment, simple_loss_db
 from wirelessfl.network.shadowing import gaussian_field, line_of_sight
-from wirelessfl.scenario.network import (
+from wirelessfl.scenario.network import NetworkConfig
+from wirelessfl.scenario.place import UniformPlacement
+from wirelessfl.scenario.radio import (
     Fading,
     LognormalShadowing,
-    NetworkConfig,
     Rician,
     Shadowing,
     Tr38901PathLoss,
     Tr38901Shadowing,
-    UniformPlacement,
 )
 
 _STATION = 0  # the only base station

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wirelessfl.network.tables import load_table
-from wirelessfl.scenario.network import CqiRate, GapRate, Rate
+from wirelessfl.scenario.radio import CqiRate, GapRate, Rate
 
 Array = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wirelessfl.scenario.network import EqualFinish, SharingConfig, WorkConserving
+from wirelessfl.scenario.sharing import EqualFinish, SharingConfig, WorkConserving
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -14,7 +14,8 @@ from wirelessfl.scenario.base import Config, MisfitError, kinds
 from wirelessfl.scenario.devices import DevicesConfig
 from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.scenario.located import suggestion
-from wirelessfl.scenario.network import FixedPlacement, NetworkConfig
+from wirelessfl.scenario.network import NetworkConfig
+from wirelessfl.scenario.place import FixedPlacement
 from wirelessfl.scenario.strategy import Adaptive, StrategyConfig
 from wirelessfl.scenario.units import Seconds
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wirelessfl.scenario.base import Config
-from wirelessfl.scenario.network import EqualFinish, SharingConfig, WorkConserving
+from wirelessfl.scenario.sharing import EqualFinish, SharingConfig, WorkConserving
 
 Planner = Literal["marginal_price", "mean_field"]
 

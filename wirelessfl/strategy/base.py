@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from wirelessfl.scenario.network import SharingConfig
+from wirelessfl.scenario.sharing import SharingConfig
 from wirelessfl.strategy.observation import (
     Bools,
     Floats,

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.network import SharingConfig
+from wirelessfl.scenario.sharing import SharingConfig
 from wirelessfl.scenario.strategy import FixedAdapter
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wirelessfl.scenario.network import SharingConfig
+from wirelessfl.scenario.sharing import SharingConfig
 from wirelessfl.strategy.observation import Floats, Ints, Observation
 from wirelessfl.strategy.round_time import (
     EqualFinish,
