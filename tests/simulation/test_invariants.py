@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from wirelessfl.network.access import Access
 from wirelessfl.network.channel import build_channel
-from wirelessfl.network.link import Link
 from wirelessfl.simulation import engine, simulate
 
 VARIANTS = [
@@ -15,25 +15,33 @@ VARIANTS = [
     ("strategy.kind=adaptive-paper", "stop.rounds=8"),
     ("strategy.kind=adaptive", "stop.rounds=8", "network.fading.kind=jakes"),
     ("strategy.kind=full", "server.deadline=3 s", "network.fading.kind=none"),
+    (
+        "strategy.kind=full",
+        "devices.count=20",
+        "devices.failures.drop_probability=0.3",
+        "server.deadline=6 s",
+        "network.topology={kind: hex_grid, rings: 1}",
+        "network.backhaul={latency: 50 ms, rate: 2 Mbit/s}",
+    ),
 ]
 
 
 @pytest.fixture
-def links(monkeypatch) -> list[Link]:
-    """The links of the runs that follow, in the order made: downlink, uplink."""
-    made: list[Link] = []
+def accesses(monkeypatch) -> list[Access]:
+    """The networks of the runs that follow."""
+    made: list[Access] = []
 
-    class Watched(Link):
+    class Watched(Access):
         def __init__(self, *args) -> None:
             super().__init__(*args)
             made.append(self)
 
-    monkeypatch.setattr(engine, "Link", Watched)
+    monkeypatch.setattr(engine, "Access", Watched)
     return made
 
 
 @pytest.mark.parametrize("overrides", VARIANTS, ids=lambda o: " ".join(o) or "plain")
-def test_time_goes_forward_and_bits_and_bandwidth_are_conserved(small, links, overrides):
+def test_time_goes_forward_and_bits_and_bandwidth_are_conserved(small, accesses, overrides):
     if any("fading.kind" in override for override in overrides):
         kind = next(o for o in overrides if "fading.kind" in o).partition("=")[2]
         overrides = tuple(o for o in overrides if "fading.kind" not in o)
@@ -58,13 +66,18 @@ def test_time_goes_forward_and_bits_and_bandwidth_are_conserved(small, links, ov
     delivered = (clients["outcome"] == "completed").to_numpy()
     assert np.allclose(clients["uplink_bits"][delivered], payload[delivered], rtol=1e-9)
     assert (clients["uplink_bits"] <= payload * (1 + 1e-9)).all()
-    for link, column in zip(links, ("downlink_bits", "uplink_bits"), strict=True):
-        assert link.bits_sent == pytest.approx(clients[column].sum(), rel=1e-9)
-    for link, section in zip(
-        links, (scenario.network.downlink, scenario.network.uplink), strict=True
+    (access,) = accesses
+    network = scenario.network
+    for links, column, section in (
+        (access.downlinks, "downlink_bits", network.downlink),
+        (access.uplinks, "uplink_bits", network.uplink),
     ):
-        _, used_hz = link.utilisation()
-        assert used_hz.max() <= section.bandwidth_hz * (1 + 1e-9)
+        assert len(links) == clients["cell"].max() + 1
+        for cell, link in enumerate(links):
+            bits = clients[column][clients["cell"] == cell].sum()
+            assert link.bits_sent == pytest.approx(bits, rel=1e-9)
+            _, used_hz = link.utilisation()
+            assert used_hz.max() <= section.bandwidth_hz * (1 + 1e-9)
 
 
 def test_strategies_meet_the_same_world(small):

@@ -46,6 +46,7 @@ def some_clients(number: int) -> dict[str, object]:
         "round": np.full(3, number),
         "client": np.array([0, 4, 7]),
         "profile": ["jetson-nano", "phone-sd778g", "jetson-nano"],
+        "cell": np.array([0, 1, 0]),
         "distance_m": np.array([100.0, 200.0, 300.0]),
         "probability": np.array([0.5, 0.25, 1.0]),
         "rank": np.array([4, 8, 16]),

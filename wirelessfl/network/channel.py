@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from wirelessfl import randomness
+from wirelessfl.errors import InputError
 from wirelessfl.network.fading import Array, Direction, FadingModel, Index, fading_model
 from wirelessfl.network.geometry import positions
 from wirelessfl.network.propagation import propagate
@@ -45,6 +46,7 @@ class Channel(ABC):
 
     Attributes:
         clients: Number of clients.
+        cells: Number of base stations.
         slot_s: Time during which rates are constant; inf when they never change.
         distance_m: Ground distance of each client to the base station, NaN if unknown, [clients].
     """
@@ -54,6 +56,16 @@ class Channel(ABC):
         self.slot_s = slot_s
         self.distance_m = distance_m
         self._report_window_s = report_window_s
+
+    cells = 1
+
+    def serving(self, clients: Index, t_s: float) -> Index:
+        """The base station that serves each client at `t_s`, [n]."""
+        return np.zeros(len(clients), dtype=np.int64)
+
+    def at(self, cell: int) -> Channel:
+        """The channel to one base station, whoever serves."""
+        return self
 
     @abstractmethod
     def rate_bps(
@@ -154,6 +166,43 @@ class ModelledChannel(Channel):
         return rate
 
 
+class CellularChannel(Channel):
+    """Several base stations, each with a channel of its own; clients belong to the nearest."""
+
+    def __init__(self, stations: Sequence[Channel], report_window_s: float) -> None:
+        distance_m = np.array([station.distance_m for station in stations])
+        super().__init__(distance_m.min(axis=0), stations[0].slot_s, report_window_s)
+        self.cells = len(stations)
+        self._stations = stations
+        self._nearest: Index = distance_m.argmin(axis=0)
+
+    def serving(self, clients: Index, t_s: float) -> Index:
+        """See `Channel.serving`."""
+        nearest: Index = self._nearest[clients]
+        return nearest
+
+    def at(self, cell: int) -> Channel:
+        """See `Channel.at`."""
+        return self._stations[cell]
+
+    def rate_bps(
+        self, direction: Direction, clients: Index, slots: Index, share_hz: Array
+    ) -> Array:
+        """See `Channel.rate_bps`; to the serving station."""
+        rate = np.empty((len(clients), len(slots)))
+        cell = self._nearest[clients]
+        for station in np.unique(cell):
+            rows = cell == station
+            rate[rows] = self._stations[station].rate_bps(
+                direction, clients[rows], slots, share_hz[rows]
+            )
+        return rate
+
+    def linear(self, direction: Direction) -> bool:
+        """See `Channel.linear`."""
+        return self._stations[0].linear(direction)
+
+
 class ReplayedChannel(Channel):
     """Rates as measured, in proportion to the share.
 
@@ -193,14 +242,29 @@ class ReplayedChannel(Channel):
         return rate
 
 
-def build_channel(config: NetworkConfig, clients: int, seed: int) -> Channel:
+def build_channel(
+    config: NetworkConfig, clients: int, seed: int, stations_xy: Array | None = None
+) -> Channel:
     """The channel of `clients` clients in the network that `config` describes.
 
+    Args:
+        config: The network.
+        clients: How many clients there are.
+        seed: The scenario's seed.
+        stations_xy: Ground coordinates of the base stations, [cells, 2]; one at the origin if None.
+
     Raises:
-        InputError: If distances or carrier are outside what the path loss model covers, fixed
-            distances do not fit the number of clients, or a file of measured rates cannot be used.
+        InputError: If several stations are to be replayed, distances or carrier are outside what
+            the path loss model covers, fixed distances do not fit the number of clients, or a file
+            of measured rates cannot be used.
     """
+    stations = np.zeros((1, 2)) if stations_xy is None else stations_xy
     if config.replay is not None:
+        if len(stations) > 1:
+            raise InputError(
+                f"network.replay: measured rates belong to one cell, the topology has "
+                f"{len(stations)}; write topology: {{kind: single}}"
+            )
         return ReplayedChannel(
             read_traces(Path(config.replay.file), clients, config.replay.sha256),
             {"uplink": config.uplink.bandwidth_hz, "downlink": config.downlink.bandwidth_hz},
@@ -208,7 +272,20 @@ def build_channel(config: NetworkConfig, clients: int, seed: int) -> Channel:
             config.report_window_s,
             seed,
         )
-    xy = positions(config.placement, config.cells, clients, seed)
+    xy = positions(config.placement, config.cells, clients, seed, stations)
+    if len(stations) == 1:
+        return _modelled(config, xy - stations[0], seed)
+    return CellularChannel(
+        [
+            _modelled(config, xy - station, randomness.subseed(seed, "station", cell))
+            for cell, station in enumerate(stations)
+        ],
+        config.report_window_s,
+    )
+
+
+def _modelled(config: NetworkConfig, xy: Array, seed: int) -> ModelledChannel:
+    """The channel to a station that the clients are at `xy` [clients, 2] from."""
     place = propagate(config, xy, seed)
     mean_gain = 10.0 ** ((config.antenna_gain_db - place.loss_db) / 10.0)
     return ModelledChannel(

@@ -1,4 +1,4 @@
-"""Where clients stand: ground positions around the base station at the origin.
+"""Where clients stand: ground positions around their base stations.
 
 Uniform over the ring r0 <= r <= R: r = sqrt(r0^2 + u (R^2 - r0^2)), since area grows as r^2.
 """
@@ -13,8 +13,17 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario.place import Cells, FixedPlacement, Placement
 
 
-def positions(placement: Placement, cells: Cells, clients: int, seed: int) -> NDArray[np.float64]:
+def positions(
+    placement: Placement,
+    cells: Cells,
+    clients: int,
+    seed: int,
+    stations_xy: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Ground coordinates in metres, [clients, 2]; a client's place depends on no other client.
+
+    Each client is placed around a uniformly chosen one of the stations [cells, 2]; the origin is
+    the only one if they are None. Fixed distances are from station n mod cells.
 
     Raises:
         InputError: If the number of fixed distances fits neither one nor all clients.
@@ -32,4 +41,11 @@ def positions(placement: Placement, cells: Cells, clients: int, seed: int) -> ND
         inner, outer = cells.min_distance_m**2, cells.radius_m**2
         distance = np.sqrt(inner + u * (outer - inner))
     angle = 2.0 * np.pi * randomness.uniform(seed, "placement.angle", client)
-    return np.stack([distance * np.cos(angle), distance * np.sin(angle)], axis=1)
+    offset = np.stack([distance * np.cos(angle), distance * np.sin(angle)], axis=1)
+    if stations_xy is None:
+        return offset
+    cell = client % len(stations_xy)
+    if not isinstance(placement, FixedPlacement):
+        chosen = randomness.uniform(seed, "placement.cell", client) * len(stations_xy)
+        cell = chosen.astype(np.int64)
+    return np.asarray(stations_xy[cell] + offset, dtype=np.float64)

@@ -24,6 +24,14 @@ from wirelessfl.network.virtual_time import Engine, fluid_engine
 _MOST_MARKS = 256  # states of a projection kept; between them it is computed again when needed
 
 
+def timeout_at(env: simpy.Environment, at_s: float) -> simpy.Event:
+    """An event at `at_s` or an ulp later, never before."""
+    delay_s = at_s - env.now
+    while env.now + delay_s < at_s:
+        delay_s = math.nextafter(delay_s, math.inf)
+    return env.timeout(delay_s)
+
+
 class Transfer:
     """Flows submitted together `[members]`.
 
@@ -224,10 +232,7 @@ class Link:
 
     def _arm(self, at_s: float) -> None:
         """Wake at `at_s`; an alarm armed earlier is void."""
-        delay_s = at_s - self.env.now
-        while self.env.now + delay_s < at_s:  # rounding must not wake us an ulp too early
-            delay_s = math.nextafter(delay_s, math.inf)
-        self._alarm = self.env.timeout(delay_s)
+        self._alarm = timeout_at(self.env, at_s)
         self._alarm.callbacks.append(self._wake)
 
     def _wake(self, alarm: simpy.Event) -> None:

@@ -20,6 +20,7 @@ from wirelessfl.scenario.radio import (
     Tr38901Shadowing,
 )
 from wirelessfl.scenario.sharing import EqualShare, SharingConfig
+from wirelessfl.scenario.topology import Backhaul, SingleTopology, TopologyConfig
 from wirelessfl.scenario.units import Db, Dbm, Hertz, Seconds
 
 
@@ -86,10 +87,15 @@ class Replay(Config):
 
 
 class NetworkConfig(Config):
-    """The radio network: one cell, its two links and the channel between."""
+    """The radio network: its cells with two links each, the channel between, and the wires behind.
+
+    Every cell has the whole bandwidth of both links for itself (frequency reuse 1).
+    """
 
     carrier_hz: Hertz = Field(3.5e9, gt=0, alias="carrier", description="Carrier frequency.")
-    cells: Cells = Field(Cells(), description="The cell.")
+    topology: TopologyConfig = Field(SingleTopology(), description="The base stations.")
+    backhaul: Backhaul = Field(Backhaul(), description="Edges between stations and server.")
+    cells: Cells = Field(Cells(), description="The size of every cell.")
     placement: Placement = Field(UniformPlacement(), description="Where the clients are.")
     uplink: Uplink = Field(Uplink(), description="Clients to base station.")
     downlink: Downlink = Field(Downlink(), description="Base station to clients.")

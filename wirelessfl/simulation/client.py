@@ -1,7 +1,7 @@
 """The participants of one round on their way: download, compute queue, local training, upload.
 
-A cohort is one struct of arrays, not one process per client: in a synchronous round the links
-carry nothing else, so the schedule the links project when the round begins is what will happen,
+A cohort is one struct of arrays, not one process per client: in a synchronous round the network
+carries nothing else, so the schedule it projects when the round begins is what will happen,
 and the whole way of every client is known from three array operations. Only the end of the round
 (or the moment that cuts it short) is a SimPy event.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.device.queue import ComputeQueue
-from wirelessfl.network.link import Link
+from wirelessfl.network.access import Access
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,10 +24,9 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a cohort's work passes through: the two links and the devices with their queues."""
+    """What a cohort's work passes through: the network, and the devices with their queues."""
 
-    downlink: Link
-    uplink: Link
+    access: Access
     fleet: Fleet
     queue: ComputeQueue
 
@@ -49,8 +48,11 @@ class Cohort:
 
     Attributes:
         done: SimPy event: every participant has delivered its update or dropped out.
-        download_end_s, compute_start_s, compute_end_s, upload_end_s: Simulated times
-            `[participants]`; what an abandoned client never did is NaN once settled.
+        cell: Cell that serves each participant this round `[participants]`.
+        download_end_s, compute_start_s, compute_end_s, radio_end_s, upload_end_s: Simulated times
+            `[participants]`; what an abandoned client never did is NaN once settled. An upload has
+            left the air at `radio_end_s` and is at the server at `upload_end_s`; these are the same
+            without a backhaul.
         drop_s: When a participant drops out (during its computation), infinity if it does not.
     """
 
@@ -58,8 +60,9 @@ class Cohort:
         self._env, self._hardware, self.work = env, hardware, work
         self.start_s = env.now
         fleet, queue = hardware.fleet, hardware.queue
-        self._download = hardware.downlink.submit(work.clients, work.bits)
-        self.download_end_s = self._download.finish_s.copy()
+        self._download = hardware.access.download(work.clients, work.bits)
+        self.cell = self._download.cell
+        self.download_end_s = self._download.finish_s
         duration_s = fleet.duration_s(
             work.clients, work.round, work.flops, work.memory_traffic_bytes
         )
@@ -73,7 +76,7 @@ class Cohort:
         dropping = np.isfinite(self.drop_s)
         queue.release(work.clients[dropping], self.drop_s[dropping])
         # Those who will drop out are announced like everyone: the server cannot know.
-        self._upload = hardware.uplink.submit(
+        self._upload = hardware.access.upload(
             work.clients,
             work.bits,
             ready_s=self.compute_end_s,
@@ -85,11 +88,12 @@ class Cohort:
     def settle(self) -> None:
         """Close the round now: whatever is unfinished is abandoned, what happened is kept."""
         now = self.end_s = self._env.now
-        self._hardware.downlink.cancel(self._download)
-        self._hardware.uplink.cancel(self._upload)
-        self.upload_end_s = self._upload.finish_s.copy()
-        self.uploaded_bits = self._upload.sent_bits.copy()
-        self.downloaded_bits = self._download.sent_bits.copy()
+        self._download.cancel()
+        self._upload.cancel()
+        self.radio_end_s = self._upload.radio_end_s
+        self.upload_end_s = self._upload.finish_s
+        self.uploaded_bits = self._upload.sent_bits
+        self.downloaded_bits = self._download.sent_bits
         self.completed = self.upload_end_s <= now
         self.dropped = self.drop_s <= now
         interrupted = ~self.completed & ~self.dropped
@@ -102,6 +106,7 @@ class Cohort:
             self.download_end_s,
             self.compute_start_s,
             self.compute_end_s,
+            self.radio_end_s,
             self.upload_end_s,
         ):
             times[times > now] = np.nan
@@ -121,6 +126,14 @@ class Cohort:
 
     @property
     def uploading_s(self) -> Floats:
+        """Seconds from the start of each upload to its arrival, or to the end of the round."""
+        return self._since_compute_s(self.upload_end_s)
+
+    @property
+    def transmitting_s(self) -> Floats:
         """Seconds each radio transmitted, finished or not."""
-        end = np.where(np.isnan(self.upload_end_s), self.end_s, self.upload_end_s)
+        return self._since_compute_s(self.radio_end_s)
+
+    def _since_compute_s(self, end_s: Floats) -> Floats:
+        end = np.where(np.isnan(end_s), self.end_s, end_s)
         return np.nan_to_num(end - self.compute_end_s)

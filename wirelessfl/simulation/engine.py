@@ -14,9 +14,10 @@ from wirelessfl.device.fleet import build_fleet
 from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.errors import InputError
 from wirelessfl.learning.learner import Learner, build_learner
+from wirelessfl.network.access import Access
 from wirelessfl.network.channel import build_channel
-from wirelessfl.network.link import Link
 from wirelessfl.network.sharing import sharing_rule
+from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.simulation.client import Hardware
@@ -48,26 +49,14 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     clients, seed = scenario.devices.count, scenario.seed
     learner = shared_learner(scenario)
     _check_target(scenario, learner)
-    channel = build_channel(scenario.network, clients, seed)
+    network = scenario.network
+    topology = build_topology(network, seed)
+    channel = build_channel(network, clients, seed, topology.xy_m)
     fleet = build_fleet(scenario.devices, seed)
     strategy = build_strategy(scenario.strategy, clients)
-    network = scenario.network
     env = simpy.Environment()
     hardware = Hardware(
-        downlink=Link(
-            env,
-            channel,
-            "downlink",
-            network.downlink.bandwidth_hz,
-            sharing_rule(network.downlink.sharing),
-        ),
-        uplink=Link(
-            env,
-            channel,
-            "uplink",
-            network.uplink.bandwidth_hz,
-            sharing_rule(strategy.bandwidth),
-        ),
+        access=Access(env, channel, topology, network, sharing_rule(strategy.bandwidth)),
         fleet=fleet,
         queue=ComputeQueue(clients),
     )
@@ -78,7 +67,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
         hardware,
         learner,
         strategy,
-        Observer(scenario, channel, fleet, learner),
+        Observer(scenario, channel, topology, fleet, learner),
         journal,
         on_progress,
     )

@@ -124,6 +124,7 @@ class Journal:
             "round": np.full(n, cohort.work.round),
             "client": clients,
             "profile": self._fleet.profile[clients],
+            "cell": cohort.cell,
             "distance_m": self._channel.distance_m[clients],
             "probability": plan.q[clients],
             "rank": plan.k[clients],
@@ -149,7 +150,7 @@ class Journal:
     def _energy_j(self, cohort: Cohort) -> NDArray[np.float64]:
         """Energy of each participant, training and transmitting. [participants]"""
         computing_j = self._fleet.compute_j(cohort.work.clients, cohort.computing_s)
-        return computing_j + self._fleet.transmit_j(cohort.uploading_s, self._uplink_power_dbm)
+        return computing_j + self._fleet.transmit_j(cohort.transmitting_s, self._uplink_power_dbm)
 
     def _client_events(self, cohort: Cohort) -> None:
         for event, times in (

@@ -4,6 +4,13 @@ The strategy sees nothing else of the world. Rates are means over the reports of
 (`network.report_window`), at the share of the band each client would have in an equal split among
 `REPORT_USERS`. Compute times follow from the FLOP/s and bytes/s each device reports when it joins,
 without the jitter that will befall them.
+
+Planners think of one cell: several are shown to them as one pool, with the sum of their bandwidths.
+That is right where clients are spread evenly, and too hopeful where they crowd. Of the backhaul
+they learn the latency: the download's delays each client's training, so it counts as computing
+that no rank changes; the upload's, in the mean over clients, counts as the server's overhead (exact
+where all routes are equally slow). Its limited rates they do not see.
+(Simplifications, reconstructed.)
 """
 
 from __future__ import annotations
@@ -13,6 +20,7 @@ import numpy as np
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.learning.learner import Learner
 from wirelessfl.network.channel import Channel
+from wirelessfl.network.topology import Topology
 from wirelessfl.scenario import Scenario
 from wirelessfl.strategy.observation import Observation
 
@@ -23,9 +31,14 @@ class Observer:
     """Makes the observation of each round from the world, and nothing but the measurable part."""
 
     def __init__(
-        self, scenario: Scenario, channel: Channel, fleet: Fleet, learner: Learner
+        self,
+        scenario: Scenario,
+        channel: Channel,
+        topology: Topology,
+        fleet: Fleet,
+        learner: Learner,
     ) -> None:
-        self._scenario, self._channel = scenario, channel
+        self._scenario, self._channel, self._topology = scenario, channel, topology
         self._weights = learner.weights
         self._rank = learner.rank
         self._clients = np.arange(fleet.clients)
@@ -48,7 +61,8 @@ class Observer:
         share = 1.0 / min(REPORT_USERS, len(self._clients))
         uplink_share_hz = network.uplink.bandwidth_hz * share
         downlink_share_hz = network.downlink.bandwidth_hz * share
-        n = len(self._clients)
+        n, cells = len(self._clients), self._topology.cells
+        latency_s = self._topology.latency_s[self._channel.serving(self._clients, now_s)]
         return Observation(
             round=round,
             time_s=now_s,
@@ -57,19 +71,19 @@ class Observer:
             max_rank=self._max_rank,
             fixed_bits=float(self._fixed_bits),
             bits_per_rank=float(self._bits_per_rank),
-            uplink_hz=network.uplink.bandwidth_hz,
+            uplink_hz=cells * network.uplink.bandwidth_hz,
             uplink_share_hz=uplink_share_hz,
             uplink_rate_bps=self._channel.reported_rate_bps(
                 "uplink", self._clients, now_s, np.full(n, uplink_share_hz)
             ),
-            downlink_hz=network.downlink.bandwidth_hz,
+            downlink_hz=cells * network.downlink.bandwidth_hz,
             downlink_share_hz=downlink_share_hz,
             downlink_rate_bps=self._channel.reported_rate_bps(
                 "downlink", self._clients, now_s, np.full(n, downlink_share_hz)
             ),
-            compute_fixed_s=self._compute_fixed_s,
+            compute_fixed_s=self._compute_fixed_s + latency_s,
             compute_per_rank_s=self._compute_per_rank_s,
-            server_overhead_s=self._scenario.server.overhead_s,
+            server_overhead_s=self._scenario.server.overhead_s + float(latency_s.mean()),
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 PHASES = ("initial", "pilot", "planned")
 OUTCOMES = ("completed", "dropped", "cancelled")
@@ -74,12 +74,13 @@ CLIENTS = _schema(
     _column("round", _INT, "", "Number of the round."),
     _column("client", _INT, "", "Number of the client."),
     _column("profile", _TEXT, "", "Its kind of device."),
+    _column("cell", _INT, "", "Cell that served it."),
     _column("distance_m", _FLOAT, "m", "Distance to its base station."),
     _column("probability", _FLOAT, "", "Probability q that it took part."),
     _column("rank", _INT, "", "Rank k that it trained."),
     _column("weight", _FLOAT, "", "Weight of its update in the aggregate."),
     _column("outcome", _TEXT, "", f"One of {', '.join(OUTCOMES)}."),
-    _column("download_start_s", _FLOAT, "s", "When its download began."),
+    _column("download_start_s", _FLOAT, "s", "When the server sent its download."),
     _column("download_end_s", _FLOAT, "s", "When it had the model."),
     _column("compute_start_s", _FLOAT, "s", "When its training began."),
     _column("compute_end_s", _FLOAT, "s", "When its training ended."),
