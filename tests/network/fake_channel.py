@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,3 +58,17 @@ class FakeChannel:
 
     def linear(self, direction: Direction) -> bool:
         return math.isinf(self.slot_s) and not self.concave and self.reported is None
+
+
+@dataclass
+class FakeCells:
+    """Several stations: whose cell each client is in, and the rates to every station."""
+
+    cell: ArrayLike  # [clients]
+    stations: Sequence[FakeChannel]
+
+    def serving(self, clients: Ints, t_s: float) -> Ints:
+        return np.asarray(self.cell)[clients]
+
+    def at(self, cell: int) -> FakeChannel:
+        return self.stations[cell]
