@@ -139,6 +139,27 @@ def validate(
     typer.echo(loaded.model_dump_json(indent=2) if as_json else dump(loaded), nl=as_json)
 
 
+@app.command()
+def draw(
+    scenario: ScenarioFile,
+    out: Annotated[
+        Path | None, typer.Option(help="Picture; .png and .svg.  [default: NAME-map.png]")
+    ] = None,
+    set_: Overrides = None,
+) -> None:
+    """Draw a scenario's network: cells, backhaul, and the clients by serving cell.
+
+    Example: [bold]wirelessfl draw scenarios/hex-city.yaml --out map.png[/bold]
+    """
+    loaded = _load(scenario, set_)
+    from wirelessfl.network.map import draw_network
+
+    path = (out or Path(f"{loaded.name}-map.png")).with_suffix(".png")
+    topology = draw_network(loaded.network, loaded.devices.count, loaded.seed, path)
+    cells = "1 cell" if topology.cells == 1 else f"{topology.cells} cells"
+    typer.echo(f"{loaded.name}: {cells}, {loaded.devices.count} clients: {path}")
+
+
 @app.command("list")
 def list_kinds(
     topic: Annotated[
