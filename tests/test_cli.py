@@ -50,6 +50,21 @@ def test_run_writes_a_whole_trace_and_its_scenario_runs_again_to_the_same_bytes(
     assert load(tmp_path / "b" / "scenario.yaml") == load(small_file)
 
 
+def test_draw_makes_a_picture_of_the_network(small_file: Path, tmp_path: Path):
+    grid = ("--set", "network.topology={kind: hex_grid, rings: 1}")
+    done = wirelessfl("draw", small_file, "--out", "map.png", *grid, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "small: 7 cells, 6 clients: map.png\n"
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "map.svg").stat().st_size > 0
+
+    lost = ("--set", "network.topology={kind: graph, file: none.graphml}")
+    failed = wirelessfl("draw", small_file, *lost, cwd=tmp_path)
+    assert failed.returncode == 2
+    assert "network.topology.file" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
 @pytest.mark.slow
 def test_a_finished_run_is_kept_and_another_scenario_does_not_replace_it(
     small_file: Path, tmp_path: Path

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from wirelessfl.network.channel import build_channel
+from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import dump, load, loads
 from wirelessfl.scenario.describe import list_kinds
 from wirelessfl.simulation import simulate
@@ -21,7 +22,9 @@ SMALL = (
 )
 
 
-@pytest.mark.parametrize("topic", ["path_loss", "shadowing", "fading", "rate", "placement"])
+@pytest.mark.parametrize(
+    "topic", ["path_loss", "shadowing", "fading", "rate", "placement", "topology"]
+)
 def test_every_kind_of_air_is_shown(topic: str):
     shown = {getattr(load(path).network, topic).kind for path in FILES}
     assert shown == {kind.name for kind in list_kinds(topic)}
@@ -39,7 +42,8 @@ def test_every_client_of_an_example_is_reached(path: Path):
     """Over 100 s, alone on the link: no example waits for ever for a client out of reach."""
     scenario = load(path)
     clients = np.arange(scenario.devices.count)
-    channel = build_channel(scenario.network, len(clients), scenario.seed)
+    stations_xy = build_topology(scenario.network, scenario.seed).xy_m
+    channel = build_channel(scenario.network, len(clients), scenario.seed, stations_xy)
     slots = np.unique(np.linspace(0, 100 / min(channel.slot_s, 100), 2000).astype(int))
     for link in ("uplink", "downlink"):
         share = np.full(len(clients), getattr(scenario.network, link).bandwidth_hz)

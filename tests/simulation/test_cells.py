@@ -11,6 +11,7 @@ import pytest
 
 from tests.simulation.test_rounds import TWO, rate_bps
 from wirelessfl.device.fleet import build_fleet
+from wirelessfl.errors import InputError
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import loads
@@ -40,10 +41,8 @@ def shared(ready_s: np.ndarray, alone_s: float) -> np.ndarray:
     """Ends of two transfers that take `alone_s` alone and share a link equally. [2]"""
     first, last = np.sort(ready_s)
     left_s = max(alone_s - (last - first), 0.0)  # of the first, when the second joins
-    ends_s = [first + alone_s + left_s, last + alone_s + left_s]
-    if left_s > 0:
-        ends_s[1] = last + left_s + alone_s
-    return np.array(ends_s)[np.argsort(np.argsort(ready_s, kind="stable"), kind="stable")]
+    ends_s = np.array([first + alone_s + left_s, last + alone_s + left_s])
+    return ends_s[np.argsort(np.argsort(ready_s, kind="stable"), kind="stable")]
 
 
 def test_a_round_over_two_cells_and_a_backhaul_is_what_one_computes_by_hand(tmp_path: Path):
@@ -105,6 +104,14 @@ def test_a_deadline_cuts_what_is_still_in_the_wire(tmp_path: Path):
     assert clients["uplink_bits"].to_numpy() == pytest.approx(whole["uplink_bits"].to_numpy())
     assert np.allclose(clients["energy_j"], whole["energy_j"], rtol=1e-9)  # all was on the air
     assert clients["upload_end_s"].isna().all()
+
+
+def test_measured_rates_belong_to_one_cell(tmp_path: Path):
+    rates = tmp_path / "rates.csv"
+    rates.write_text("time_s,client,dl_mbps,ul_mbps\n0,0,10,1\n", encoding="utf-8")
+    replayed = scenario(tmp_path, {}, {}, f"network.replay.file={rates}")
+    with pytest.raises(InputError, match="belong to one cell, the topology has 2"):
+        simulate(replayed)
 
 
 def test_planners_see_one_pool_of_all_cells_and_the_latency_of_the_routes(tmp_path: Path):

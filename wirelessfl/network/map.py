@@ -86,8 +86,8 @@ def draw(
         figure.set_layout_engine("constrained")
         axes = figure.subplots()
         regions, colours = _areas(topology, radius_m)
-        for cell, region in enumerate(regions):
-            _area(axes, region / scale, topology.xy_m[cell] / scale, radius_m / scale, colours[cell])
+        for region, xy_m, colour in zip(regions, topology.xy_m, colours, strict=True):
+            _area(axes, region / scale, xy_m / scale, radius_m / scale, colour)
         drawn = {name: (x / scale, y / scale) for name, (x, y) in places.items()}
         note = _wires(axes, topology.graph, drawn)
         if clients_xy_m is not None and serving is not None:
@@ -95,7 +95,7 @@ def draw(
             axes.scatter(
                 *(clients_xy_m / scale).T,
                 s=size,
-                c=[COLOURS[colours[cell]] for cell in serving],
+                c=np.array(COLOURS)[np.array(colours)[serving]],
                 edgecolors="white",
                 linewidths=0.5 if size > 5 else 0.0,
                 zorder=3,
@@ -158,20 +158,20 @@ def _areas(topology: Topology, radius_m: float) -> tuple[list[Floats], list[int]
 def _area(axes: Axes, corners: Floats, centre: Floats, radius: float, colour: int) -> None:
     tint = tuple(1.0 - 0.17 * (1.0 - part) for part in to_rgb(COLOURS[colour]))
     circle = Circle((float(centre[0]), float(centre[1])), radius, transform=axes.transData)
-    for style in ({"facecolor": tint}, {"fill": False, "edgecolor": "white", "linewidth": 2.5}):
-        area = Polygon(corners, closed=True, zorder=1, **style)  # type: ignore[arg-type]
-        axes.add_patch(area)
-        area.set_clip_path(circle)
+    area = Polygon(corners, facecolor=tint, edgecolor="white", linewidth=2.5, zorder=1)
+    axes.add_patch(area)
+    area.set_clip_path(circle)
 
 
 def _wires(axes: Axes, graph: nx.Graph[str], places: Places) -> str:
     """Draw the edges; label them where they differ, else say for the legend what all are."""
     labels = {(a, b): _label(graph.edges[a, b]) for a, b in graph.edges}
     told = sorted({label for label in labels.values() if label})
-    each = 1 < len(told) and len(labels) <= _MOST_LABELS
+    each = len(told) > 1 and len(labels) <= _MOST_LABELS
+    thick = 1.4 if len(labels) <= _MOST_LABELS else 0.7
     for (a, b), label in labels.items():
         ends = np.array([places[a], places[b]])
-        axes.plot(*ends.T, color=_WIRE, linewidth=1.4, zorder=2, solid_capstyle="round")
+        axes.plot(*ends.T, color=_WIRE, linewidth=thick, zorder=2, solid_capstyle="round")
         if each and label:
             axes.annotate(
                 label.replace(", ", "\n"),
@@ -239,6 +239,11 @@ def _legend(figure: Figure, topology: Topology, note: str, clients: int) -> None
     ]
     handles.append(Line2D([], [], color=_WIRE, linewidth=1.4, label=note))
     if clients:
-        dot = {"marker": "o", "markersize": 5, "color": COLOURS[0], "linestyle": "none"}
+        dot: dict[str, Any] = {
+            "marker": "o",
+            "markersize": 5,
+            "color": COLOURS[0],
+            "linestyle": "none",
+        }
         handles.append(Line2D([], [], label="client, coloured by its cell", **dot))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
