@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.spatial import Voronoi
 
 from wirelessfl.network.channel import build_channel
+from wirelessfl.network.fading import Index
 from wirelessfl.network.geometry import positions
 from wirelessfl.network.topology import Topology, build_topology
 from wirelessfl.scenario.network import NetworkConfig
@@ -30,7 +31,6 @@ from wirelessfl.scenario.units import DATA_RATE, TIME
 from wirelessfl.trace.plots import COLOURS, STYLE, save_figure
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Places = dict[str, tuple[float, float]]
 
 _WIRE = "#444444"
@@ -62,7 +62,7 @@ def draw(
     radius_m: float,
     path: Path,
     clients_xy_m: Floats | None = None,
-    serving: Ints | None = None,
+    serving: Index | None = None,
 ) -> None:
     """Draw stations, areas, wires and clients as PNG, with SVG beside it.
 
@@ -93,7 +93,8 @@ def draw(
         if clients_xy_m is not None and serving is not None:
             size = float(np.clip(2500.0 / len(serving), 1.0, 26.0))
             axes.scatter(
-                *(clients_xy_m / scale).T,
+                clients_xy_m[:, 0] / scale,
+                clients_xy_m[:, 1] / scale,
                 s=size,
                 c=np.array(COLOURS)[np.array(colours)[serving]],
                 edgecolors="white",
@@ -104,8 +105,10 @@ def draw(
         _nodes(axes, topology.graph, drawn)
         axes.set_aspect("equal")
         margin = 0.04 * (high - low).max()
-        axes.set_xlim(*((low[0] - margin, high[0] + margin) / np.float64(scale)))
-        axes.set_ylim(*((low[1] - margin, high[1] + margin) / np.float64(scale)))
+        left, bottom = ((low - margin) / scale).tolist()
+        right, top = ((high + margin) / scale).tolist()
+        axes.set_xlim(left, right)
+        axes.set_ylim(bottom, top)
         axes.set_xlabel(f"x ({unit})")
         axes.set_ylabel(f"y ({unit})")
         ticks = MaxNLocator(nbins=7).tick_values(0.0, float((high - low).max()) / scale)
