@@ -26,7 +26,7 @@ from wirelessfl.network.fluid import RateSource
 from wirelessfl.network.link import Link, Transfer, timeout_at
 from wirelessfl.network.sharing import EqualShareRule, Floats, Ints, SharingRule, sharing_rule
 from wirelessfl.network.topology import Topology
-from wirelessfl.scenario.network import NetworkConfig
+from wirelessfl.scenario.network import Downlink, NetworkConfig, Uplink
 
 
 class Cells(Protocol):
@@ -64,19 +64,18 @@ class Access:
     ) -> None:
         self._env, self._channel = env, channel
         self._latency_s = topology.latency_s
-        rules: dict[Direction, SharingRule] = {
-            "downlink": sharing_rule(config.downlink.sharing),
-            "uplink": uplink_rule,
-        }
+        downlink_rule = sharing_rule(config.downlink.sharing)
 
-        def links(direction: Direction, bandwidth_hz: float) -> tuple[Link, ...]:
+        def links(
+            direction: Direction, section: Uplink | Downlink, rule: SharingRule
+        ) -> tuple[Link, ...]:
             return tuple(
-                Link(env, channel.at(cell), direction, bandwidth_hz, rules[direction])
+                Link(env, channel.at(cell), direction, section.bandwidth_hz, rule)
                 for cell in range(topology.cells)
             )
 
-        self.downlinks = links("downlink", config.downlink.bandwidth_hz)
-        self.uplinks = links("uplink", config.uplink.bandwidth_hz)
+        self.downlinks = links("downlink", config.downlink, downlink_rule)
+        self.uplinks = links("uplink", config.uplink, uplink_rule)
         self._pipes_down = _pipes(env, "downlink", topology.backhaul_bps)
         self._pipes_up = _pipes(env, "uplink", topology.backhaul_bps)
 

@@ -43,7 +43,7 @@ class RandomTopology(Config):
     """
 
     kind: Literal["random"] = "random"
-    count: int = Field(ge=1, le=5000, description="Number of stations.")
+    count: int = Field(ge=1, le=2000, description="Number of stations.")
     area: Literal["disc", "square"] = Field("disc", description="Shape around the origin.")
     size_m: Metres | None = Field(
         None,
