@@ -129,6 +129,23 @@ def test_what_is_only_delayed_when_a_passage_is_cut_short_arrives_after_all():
     assert passage.finish_s == pytest.approx([NEVER, NEVER, 57.0])
 
 
+def test_a_client_stays_in_its_cell_until_its_transfer_ends():
+    class Moving(FakeCells):
+        def serving(self, clients, t_s):
+            return (clients + int(t_s >= 5.0)) % 2
+
+    env = simpy.Environment()
+    channel = Moving([], [FakeChannel(np.ones(3)), FakeChannel(np.full(3, 4.0))])
+    carrier = Access(env, channel, a_chain(), CONFIG, EqualShareRule())
+    before = upload(carrier, [0.0, 0.0, 0.0])
+    env.run(5.0)
+    after = upload(carrier, [200.0, 200.0, 200.0])
+    assert before.cell.tolist() == [0, 1, 0]
+    assert before.finish_s == pytest.approx([24.0, 3.0, 24.0])
+    assert after.cell.tolist() == [1, 0, 1]
+    assert after.finish_s == pytest.approx([206.0, 212.0, 206.0])
+
+
 def test_nobody_is_done_at_once():
     env, carrier = access()
     nobody = np.zeros(0)
