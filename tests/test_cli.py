@@ -50,6 +50,7 @@ def test_run_writes_a_whole_trace_and_its_scenario_runs_again_to_the_same_bytes(
     assert load(tmp_path / "b" / "scenario.yaml") == load(small_file)
 
 
+@pytest.mark.slow
 def test_draw_makes_a_picture_of_the_network(small_file: Path, tmp_path: Path):
     grid = ("--set", "network.topology={kind: hex_grid, rings: 1}")
     done = wirelessfl("draw", small_file, "--out", "map.png", *grid, cwd=tmp_path)
