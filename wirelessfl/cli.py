@@ -43,6 +43,10 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Replace the scenario's seed.")] = None,
     set_: Overrides = None,
+    timing_only: Annotated[
+        bool,
+        typer.Option("--timing-only", help="Take the time of training, but do not train."),
+    ] = False,
     overwrite: Overwrite = False,
     require_target: Annotated[
         bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
@@ -53,6 +57,8 @@ def run(
     Example: [bold]wirelessfl run scenarios/quickstart.yaml --set strategy.kind=uniform[/bold]
     """
     loaded = _load(scenario, [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])])
+    if timing_only:
+        loaded = loaded.timing_only()
     from wirelessfl.console import console, duration, live_progress
     from wirelessfl.study.executor import Member, finished_trace, run_member
 

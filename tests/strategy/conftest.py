@@ -31,4 +31,7 @@ def observation(
         "compute_per_rank_s": np.exp(rng.uniform(np.log(0.02), np.log(0.2), clients)),
         "server_overhead_s": 0.5,
     }
-    return Observation(**{**values, **changes})  # type: ignore[arg-type]
+    values |= changes
+    for link in ("uplink", "downlink"):
+        values[f"{link}_rate_of"] = values.pop(f"{link}_rate_bps").__getitem__  # type: ignore
+    return Observation(**values)  # type: ignore[arg-type]

@@ -11,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from wirelessfl.device.fleet import Fleet
-from wirelessfl.learning.learner import Learner
+from wirelessfl.learning.workload import Workload
 from wirelessfl.network.channel import Channel
+from wirelessfl.network.fading import Direction
 from wirelessfl.scenario import Scenario
-from wirelessfl.strategy.observation import Observation
+from wirelessfl.strategy.observation import Observation, RateReports
 
 REPORT_USERS = 10
 
@@ -23,24 +24,24 @@ class Observer:
     """Makes the observation of each round from the world, and nothing but the measurable part."""
 
     def __init__(
-        self, scenario: Scenario, channel: Channel, fleet: Fleet, learner: Learner
+        self, scenario: Scenario, channel: Channel, fleet: Fleet, workload: Workload
     ) -> None:
         self._scenario, self._channel = scenario, channel
-        self._weights = learner.weights
-        self._rank = learner.rank
+        self._weights = workload.weights
+        self._rank = workload.rank
         self._clients = np.arange(fleet.clients)
-        ends = np.array([1, learner.rank])
-        self._fixed_bits, self._bits_per_rank = _line(ends, learner.payload_bits(ends))
+        ends = np.array([1, workload.rank])
+        self._fixed_bits, self._bits_per_rank = _line(ends, workload.payload_bits(ends))
         lowest, highest = (
             fleet.nominal_s(
                 self._clients,
-                learner.local_flops(self._clients, ranks),
-                learner.local_bytes(self._clients, ranks),
+                workload.local_flops(self._clients, ranks),
+                workload.local_bytes(self._clients, ranks),
             )
             for ranks in (np.full(fleet.clients, rank) for rank in ends)
         )
         self._compute_fixed_s, self._compute_per_rank_s = _line(ends, np.array([lowest, highest]))
-        self._max_rank = np.full(fleet.clients, learner.rank)
+        self._max_rank = np.full(fleet.clients, workload.rank)
 
     def observe(self, round: int, now_s: float) -> Observation:
         """What the server knows at `now_s`, as round `round` is about to start."""
@@ -48,7 +49,12 @@ class Observer:
         share = 1.0 / min(REPORT_USERS, len(self._clients))
         uplink_share_hz = network.uplink.bandwidth_hz * share
         downlink_share_hz = network.downlink.bandwidth_hz * share
-        n = len(self._clients)
+
+        def reports(direction: Direction, share_hz: float) -> RateReports:
+            return lambda clients: self._channel.reported_rate_bps(
+                direction, clients, now_s, np.full(len(clients), share_hz)
+            )
+
         return Observation(
             round=round,
             time_s=now_s,
@@ -59,14 +65,10 @@ class Observer:
             bits_per_rank=float(self._bits_per_rank),
             uplink_hz=network.uplink.bandwidth_hz,
             uplink_share_hz=uplink_share_hz,
-            uplink_rate_bps=self._channel.reported_rate_bps(
-                "uplink", self._clients, now_s, np.full(n, uplink_share_hz)
-            ),
+            uplink_rate_of=reports("uplink", uplink_share_hz),
             downlink_hz=network.downlink.bandwidth_hz,
             downlink_share_hz=downlink_share_hz,
-            downlink_rate_bps=self._channel.reported_rate_bps(
-                "downlink", self._clients, now_s, np.full(n, downlink_share_hz)
-            ),
+            downlink_rate_of=reports("downlink", downlink_share_hz),
             compute_fixed_s=self._compute_fixed_s,
             compute_per_rank_s=self._compute_per_rank_s,
             server_overhead_s=self._scenario.server.overhead_s,

@@ -79,7 +79,7 @@ class AdaptiveStrategy(Strategy):
         nsr = penalty = 0.0
         if reachable.any():
             decide = self._pilot if pilot else self._optimise
-            q[reachable], k[reachable] = decide(observation.only(reachable), noise)
+            q[reachable], k[reachable] = decide(observation.only(np.flatnonzero(reachable)), noise)
             rho = observation.rank / k[reachable]
             nsr = float(np.sum(noise * (rho / q[reachable] - 1.0)))
             penalty = float(np.sum(_drift(observation.weights[reachable], rho)))
