@@ -77,6 +77,22 @@ def test_rician_without_a_direct_path_is_rayleigh():
     )
 
 
+def test_rician_power_is_a_direct_path_and_rayleighs_scattering_at_one_angle():
+    """g = K/(K+1) + r^2 + 2 sqrt(K/(K+1)) r cos(angle), r^2 = Rayleigh's power / (K+1), exactly."""
+    slots = np.arange(50)
+    rayleigh = MODELS["rayleigh_block"].gain("uplink", EVERYONE, slots)
+    cosines = []
+    for k in (0.5, 4.0, 30.0):
+        model = fading_model(Rician(k_factor_db=0.0), 3.5e9, np.full(CLIENTS, k), 1)
+        direct, scattered = k / (k + 1), rayleigh / (k + 1)
+        rest = model.gain("uplink", EVERYONE, slots) - direct - scattered
+        cosines.append(rest / (2 * np.sqrt(direct * scattered)))
+    np.testing.assert_allclose(cosines[0], cosines[1], atol=1e-8)
+    np.testing.assert_allclose(cosines[0], cosines[2], atol=1e-8)
+    assert np.abs(cosines[0]).max() <= 1.0 + 1e-8
+    assert np.mean(np.square(cosines[0])) == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize("kind", ["rayleigh_block", "rician", "nakagami"])
 def test_block_fading_is_independent_from_slot_to_slot(kind: str):
     power = MODELS[kind].gain("uplink", EVERYONE, np.arange(1000)) - 1.0
@@ -174,6 +190,19 @@ def test_outages_last_as_long_as_said(good_s: float, bad_s: float):
     assert bad.mean() == pytest.approx(bad_s / (good_s + bad_s), rel=0.03)
     assert model.slot_s * bad[:, :-1].sum() / ends == pytest.approx(bad_s, rel=0.03)
     assert model.slot_s * (~bad[:, :-1]).sum() / begins == pytest.approx(good_s, rel=0.03)
+
+
+def test_an_outage_is_found_however_long_ago_it_began():
+    """One client in 5000 forgot nothing for 64 slots; it answers alone as in a long run."""
+    model, everyone = build(GilbertElliott(mean_good_s=1.0, mean_bad_s=1.0)), np.arange(20_000)
+    alone = model.gain("uplink", everyone, np.array([7]))
+    in_a_run = model.gain("uplink", everyone, np.array([-150, 7]))
+    np.testing.assert_array_equal(alone[:, 0], in_a_run[:, 1])
+
+
+def test_outages_have_eight_slots_to_a_harmonic_mean_duration():
+    """1 / (1/3 + 1/1) = 0.75 s."""
+    assert MODELS["gilbert_elliott"].slot_s == pytest.approx(0.75 / 8)
 
 
 def test_an_outage_takes_the_gain_it_is_given():
