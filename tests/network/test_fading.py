@@ -139,7 +139,7 @@ def test_rician_power_dips_as_the_marcum_function_says():
 def test_jakes_power_follows_the_squared_bessel_function(start: int):
     """With autocorrelation J0 and M = 8 sinusoids, cov g(t), g(t + tau) = J0^2(x) - 1/16.
 
-    x = 2 pi f_D tau. (Own derivation, to 0.005 up to x = 12; the first term is a complex Gaussian
+    x = 2 pi f_D tau. (Own derivation, to 0.006 up to x = 12; the first term is a complex Gaussian
     process's, the second the price of few sinusoids.) Seed 1, 20 000 clients: tolerance 0.03.
     """
     model = build(Jakes(coherence_time_s=0.423, slot_s=0.05), clients=20_000)  # Doppler 1 Hz
