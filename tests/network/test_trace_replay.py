@@ -180,6 +180,17 @@ def test_a_bad_trace_is_refused_with_its_line(tmp_path: Path, text: str, complai
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("last", "fits"), [("2.009", True), ("1.991", True), ("2.012", False)])
+def test_printed_times_may_be_off_by_a_hundredth_of_a_step(tmp_path: Path, last: str, fits: bool):
+    path = tmp_path / "rounded.csv"
+    path.write_text(HEADER + f"0,0,1,1\n1,0,1,1\n{last},0,1,1\n", encoding="utf-8")
+    if fits:
+        assert len(read_traces(path, 1)[0].uplink_mbps) == 3
+    else:
+        with pytest.raises(InputError, match=r":4: a gap: time_s is 2\.012, must be 2;"):
+            read_traces(path, 1)
+
+
 def test_a_file_that_is_no_text_or_not_there_is_refused(tmp_path: Path):
     path = tmp_path / "bad.csv"
     path.write_bytes(HEADER.encode() + b"0,0,\xff,1\n")

@@ -182,7 +182,7 @@ class Outages(FadingModel):
             seen = np.unique(slots[:, None] - np.arange(look_back))
             forgets = randomness.uniform(self._seed, f"{stream}.forget", rows, seen) < self._FORGET
             last = np.maximum.accumulate(np.where(forgets, seen, seen[0] - 1), axis=1)
-            origin = last[:, np.searchsorted(seen, slots)]
+            origin = last.take(np.searchsorted(seen, slots), axis=1)  # rows stay contiguous
             if (origin > slots - look_back).all():
                 return origin
             look_back *= 2
