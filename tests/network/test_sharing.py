@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
+from wirelessfl.network.finish_together import (
+    RateOfShare,
+    equal_finish_time,
+    work_conserving_time,
+)
 from wirelessfl.network.sharing import (
+    Bools,
     Demand,
     EqualFinishRule,
     EqualShareRule,
@@ -16,20 +23,43 @@ from wirelessfl.network.sharing import (
     Ints,
     SharingRule,
     WorkConservingRule,
-    equal_finish_time,
     sharing_rule,
-    work_conserving_time,
 )
-from wirelessfl.scenario.sharing import EqualFinish, EqualShare, WorkConserving
+from wirelessfl.scenario.sharing import (
+    EqualFinish,
+    EqualShare,
+    WorkConserving,
+)
 
 GOLDEN = (3.0 + math.sqrt(5.0)) / 2.0  # root of 1/T + 1/(T-1) = 1
+
+
+def demand_of(
+    bits: Floats,
+    ready_s: Floats,
+    rate_bps: RateOfShare,
+    present: Bools | None = None,
+    slot_left_s: float = math.inf,
+    average_bps: Floats | None = None,
+) -> Demand:
+    n = len(bits)
+    return Demand(
+        np.arange(n),
+        bits,
+        ready_s,
+        ready_s <= 0.0 if present is None else present,
+        rate_bps,
+        rate_bps,
+        slot_left_s,
+        np.full(n, np.nan) if average_bps is None else average_bps,
+    )
 
 
 def linear(efficiency: Floats, bits: Floats, ready_s: Floats) -> Demand:
     def rate_bps(rows: Ints, share_hz: Floats) -> Floats:
         return efficiency[rows] * share_hz
 
-    return Demand(bits, ready_s, ready_s <= 0.0, rate_bps)
+    return demand_of(bits, ready_s, rate_bps)
 
 
 def concave(snr_hz: Floats, cap: float, bits: Floats, ready_s: Floats) -> Demand:
@@ -39,7 +69,7 @@ def concave(snr_hz: Floats, cap: float, bits: Floats, ready_s: Floats) -> Demand
         efficiency = np.minimum(cap, np.log2(1.0 + snr_hz[rows] / share_hz[:, None]))
         return share_hz * efficiency.mean(axis=1)
 
-    return Demand(bits, ready_s, ready_s <= 0.0, rate_bps)
+    return demand_of(bits, ready_s, rate_bps)
 
 
 rounds = st.lists(
@@ -113,7 +143,7 @@ def test_equal_finish_reserves_for_those_expected() -> None:
 def test_one_that_is_late_counts_as_ready_now() -> None:
     ready = np.array([-1.0, -1.0])
     demand = linear(np.ones(2), np.array([1.0, 3.0]), ready)
-    late = Demand(demand.remaining_bits, ready, np.array([True, False]), demand.rate_bps)
+    late = replace(demand, present=np.array([True, False]))
     assert EqualFinishRule("on_event").shares(late, 0.0, 4.0) == pytest.approx([1.0, 3.0])
 
 
@@ -165,7 +195,7 @@ def test_concave_shares_settle_within_a_dozen_reports(seed: int, n: int) -> None
         calls += 1
         return demand.rate_bps(rows, share_hz)
 
-    watched = Demand(demand.remaining_bits, demand.ready_s, demand.present, counted)
+    watched = replace(demand, rate_bps=counted)
     shares = WorkConservingRule().shares(watched, 0.0, 2e7)
     assert calls <= 12
     assert shares.sum() == pytest.approx(2e7, rel=1e-12)
@@ -187,7 +217,7 @@ def test_stepped_rates_get_feasible_shares(seed: int, n: int) -> None:
     def rate_bps(rows: Ints, share_hz: Floats) -> Floats:
         return share_hz * np.floor(np.log2(1.0 + snr_hz[rows] / share_hz))
 
-    demand = Demand(rng.uniform(1e3, 1e6, n), np.zeros(n), np.ones(n, bool), rate_bps)
+    demand = demand_of(rng.uniform(1e3, 1e6, n), np.zeros(n), rate_bps)
     shares = WorkConservingRule().shares(demand, 0.0, 1e6)
     assert (shares > 0).all()
     assert shares.sum() == pytest.approx(1e6, rel=1e-12)
