@@ -102,7 +102,7 @@ class Fluid:
         now_s = state.time_s
         unfinished = np.isnan(state.finish_s)
         present = unfinished & (flows.ready_s <= now_s)
-        done = present & (state.remaining_bits == 0.0)
+        done = present & (state.remaining_bits == 0.0) & (flows.leave_s >= flows.ready_s)
         gone = unfinished & ~done & (flows.leave_s <= now_s)
         finish_s = np.where(done, now_s, np.where(gone, math.inf, state.finish_s))
         present &= ~(done | gone)
