@@ -99,9 +99,11 @@ def test_by_hand_equal_shares_within_one_slot() -> None:
     assert ended.finish_s == pytest.approx([1.875, 1.5], rel=1e-15)
 
 
-@pytest.mark.parametrize(("rule", "seconds"), [(EqualShareRule(), 4.0), (HELD, 4.0)])
-def test_ten_thousand_flows_over_a_thousand_slots_are_soon_projected(
-    rule: SharingRule, seconds: float
+@pytest.mark.parametrize(
+    ("rule", "bits"), [(EqualShareRule(), 3e4), (HELD, 1e4), (FifoRule(), 3e4)]
+)
+def test_ten_thousand_flows_over_hundreds_of_slots_are_soon_projected(
+    rule: SharingRule, bits: float
 ) -> None:
     network = NetworkConfig.model_validate(
         {
@@ -113,8 +115,8 @@ def test_ten_thousand_flows_over_a_thousand_slots_are_soon_projected(
     channel = build_channel(network, n, seed=1)
     link = link_over(channel, rule, 100e6)
     began = time.process_time()
-    transfer = link.submit(np.arange(n), np.full(n, 4e4))
-    last_s = transfer.finish_s.max()
-    assert time.process_time() - began < seconds  # a tenth is typical
-    assert last_s > 2.0
+    transfer = link.submit(np.arange(n), np.full(n, bits))
+    slots = transfer.finish_s.max() / 0.01
+    assert time.process_time() - began < 3.0  # a tenth is typical
+    assert slots > 300
     assert len(np.unique(transfer.finish_s)) > n / 2
