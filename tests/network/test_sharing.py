@@ -19,15 +19,22 @@ from wirelessfl.network.sharing import (
     Demand,
     EqualFinishRule,
     EqualShareRule,
+    FifoRule,
     Floats,
     Ints,
+    MaxMinRule,
+    ProportionalFairRule,
     SharingRule,
     WorkConservingRule,
     sharing_rule,
 )
+from wirelessfl.scenario.describe import list_kinds
 from wirelessfl.scenario.sharing import (
     EqualFinish,
     EqualShare,
+    MaxMin,
+    ProportionalFair,
+    TdmaFifo,
     WorkConserving,
 )
 
@@ -223,12 +230,105 @@ def test_stepped_rates_get_feasible_shares(seed: int, n: int) -> None:
     assert shares.sum() == pytest.approx(1e6, rel=1e-12)
 
 
+def test_max_min_shares_are_inverse_to_efficiency() -> None:
+    demand = linear(np.array([1.0, 2.0, 4.0, 9.0]), np.array([9.0, 1.0, 2.0, 1.0]), np.zeros(4))
+    demand = replace(demand, present=np.array([True, True, True, False]))
+    shares = MaxMinRule().shares(demand, 0.0, 7.0)
+    assert shares == pytest.approx([4.0, 2.0, 1.0, 0.0], rel=1e-14)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 12), st.sampled_from([5.55, math.inf]))
+def test_max_min_with_narrowing_power_matches_an_independent_root(
+    seed: int, n: int, cap: float
+) -> None:
+    """The common rate r solves sum over n of (share that carries r) = f, by nested brentq."""
+    rng = np.random.default_rng(seed)
+    snr_hz = 10.0 ** rng.uniform(3, 9, (n, 1))
+    demand = concave(snr_hz, cap, np.ones(n), np.zeros(n))
+    shares = MaxMinRule().shares(demand, 0.0, 1e6)
+
+    def share_for(row: int, rate: float) -> float:
+        def missing(share: float) -> float:
+            return float(demand.rate_bps(np.array([row]), np.array([share]))[0]) - rate
+
+        return 1e6 if missing(1e6) < 0 else brentq(missing, 1e-6, 1e6, xtol=1e-9, rtol=1e-14)
+
+    all_hz = np.full(n, 1e6)
+    highest = float(demand.rate_bps(np.arange(n), all_hz).min())
+    rate = brentq(
+        lambda r: sum(share_for(row, r) for row in range(n)) - 1e6, 1e-3, highest, rtol=1e-13
+    )
+    rates = demand.rate_bps(np.arange(n), shares)
+    assert rates == pytest.approx(np.full(n, rate), rel=1e-7)
+    assert shares.sum() == pytest.approx(1e6, rel=1e-12)
+
+
+def test_fifo_serves_the_first_ready_and_then_the_lower_client() -> None:
+    demand = linear(np.ones(4), np.ones(4), np.array([-1.0, -3.0, -3.0, 5.0]))
+    assert FifoRule().shares(demand, 0.0, 2.0).tolist() == [0.0, 2.0, 0.0, 0.0]
+    swapped = replace(demand, client=np.array([0, 7, 2, 1]))
+    assert FifoRule().shares(swapped, 0.0, 2.0).tolist() == [0.0, 0.0, 2.0, 0.0]
+
+
+def proportional_fair(
+    gain_bps: Floats, average_bps: Floats, slot_left_s: float, window_s: float = 1.0
+) -> Floats:
+    """Shares of a band of 1 Hz."""
+    demand = linear(gain_bps, np.ones(len(gain_bps)), np.zeros(len(gain_bps)))
+    demand = replace(demand, slot_left_s=slot_left_s, average_bps=average_bps)
+    return ProportionalFairRule(window_s).shares(demand, 0.0, 1.0)
+
+
+def test_proportional_fair_shares_by_hand() -> None:
+    # e^d - 1 = 1: thresholds 0.5 and 1; water level 1.25
+    shares = proportional_fair(np.array([2.0, 1.0]), np.array([1.0, 1.0]), math.log(2.0))
+    assert shares == pytest.approx([0.75, 0.25], rel=1e-14)
+    # thresholds 0.25, 1, 2: the level is 1.125 over the first two
+    gain, average = np.array([4.0, 1.0, 1.0]), np.array([1.0, 1.0, 2.0])
+    shares = proportional_fair(gain, average, 3.0 * math.log(2.0), window_s=3.0)
+    assert shares == pytest.approx([0.875, 0.125, 0.0], rel=1e-14)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 30), st.floats(1e-4, 10.0))
+def test_proportional_fair_shares_are_the_best_for_the_sum_of_logs(
+    seed: int, n: int, slot_left_s: float
+) -> None:
+    """Karush-Kuhn-Tucker: equal marginal gain where there is a share, no more where there is none.
+
+    d/dx_n log(T e^-d + (1 - e^-d) x R) = R / (T + (e^d - 1) x R) up to a common factor.
+    """
+    rng = np.random.default_rng(seed)
+    gain, average = rng.exponential(size=n) + 1e-3, rng.exponential(size=n) + 1e-3
+    x = proportional_fair(gain, average, slot_left_s)
+    assert x.sum() == pytest.approx(1.0, rel=1e-12)
+    marginal = gain / (average + math.expm1(slot_left_s) * x * gain)
+    assert marginal[x > 1e-9] == pytest.approx(marginal.max(), rel=1e-6)
+
+
+def test_proportional_fair_limits() -> None:
+    gain, average = np.array([4.0, 9.0, 1.0]), np.array([1.0, 3.0, 0.2])
+    assert proportional_fair(gain, average, 1e-9).tolist() == [0.0, 0.0, 1.0]  # argmax R/T
+    assert proportional_fair(gain, average, 50.0) == pytest.approx([1 / 3] * 3, rel=1e-12)
+    assert proportional_fair(gain, average, math.inf) == pytest.approx([1 / 3] * 3, rel=1e-15)
+    deaf = np.array([0.0, 2.0, 1.0])
+    assert proportional_fair(deaf, average, 50.0) == pytest.approx([0.0, 0.5, 0.5], rel=1e-12)
+    assert proportional_fair(np.zeros(3), average, 0.1) == pytest.approx([1 / 3] * 3)
+
+
 def test_every_scenario_rule_is_built() -> None:
-    assert sharing_rule(EqualShare()) == EqualShareRule()
-    assert sharing_rule(WorkConserving()) == WorkConservingRule()
-    assert sharing_rule(EqualFinish()) == EqualFinishRule("never")
-    assert sharing_rule(EqualFinish(resolve="on_event")) == EqualFinishRule("on_event")
-    assert [rule.replans for rule in (EqualFinishRule(), EqualFinishRule("on_event"))] == [
-        False,
-        True,
-    ]
+    built = {
+        EqualShare(): EqualShareRule(),
+        WorkConserving(): WorkConservingRule(),
+        EqualFinish(): EqualFinishRule("never"),
+        EqualFinish(resolve="on_event"): EqualFinishRule("on_event"),
+        EqualFinish(resolve="every_slot"): EqualFinishRule("every_slot"),
+        MaxMin(): MaxMinRule(),
+        TdmaFifo(): FifoRule(),
+        ProportionalFair(window_s=0.2): ProportionalFairRule(0.2),
+    }
+    for config, rule in built.items():
+        assert sharing_rule(config) == rule
+    assert {config.kind for config in built} == {kind.name for kind in list_kinds("bandwidth")}
+    assert [rule for rule in built.values() if not rule.replans] == [EqualFinishRule()]
+    seeing_slots = [EqualFinishRule("every_slot"), ProportionalFairRule(0.2)]
+    assert [rule for rule in built.values() if rule.every_slot] == seeing_slots
