@@ -23,18 +23,20 @@ from wirelessfl.scenario.network import Engine, NetworkConfig
 SWEPT = [EqualShareRule(), HELD, FifoRule()]
 
 
+def stepped(
+    engine: Engine,
+    source: RateSource,
+    direction: Direction,
+    bandwidth_hz: float,
+    rule: SharingRule,
+) -> Fluid:
+    return Fluid(source, direction, bandwidth_hz, rule)
+
+
 class SteppedLink(Link):
     """A link that goes from event to event, whatever its rule."""
 
-    def _engine(
-        self,
-        engine: Engine,
-        channel: RateSource,
-        direction: Direction,
-        bandwidth_hz: float,
-        rule: SharingRule,
-    ) -> Fluid:
-        return Fluid(channel, direction, bandwidth_hz, rule)
+    _engine = staticmethod(stepped)
 
 
 @settings(deadline=None, max_examples=60)
@@ -51,8 +53,8 @@ def test_passing_many_events_at_once_tells_the_same_story(
     quality = rng.exponential(2.0, (6, 13)) * (rng.random((6, 13)) < 0.8) + 0.01
     channel = FakeChannel(quality, slot_s=slot_s)
     at_once = link_over(channel, rule, 2.0)
-    stepped = link_over(channel, rule, 2.0, kind=SteppedLink)
-    assert_same_story(story(at_once, 6, seed, leaving), story(stepped, 6, seed, leaving), 1e-8)
+    one_by_one = link_over(channel, rule, 2.0, kind=SteppedLink)
+    assert_same_story(story(at_once, 6, seed, leaving), story(one_by_one, 6, seed, leaving), 1e-8)
 
 
 @pytest.mark.parametrize("rule", SWEPT)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import simpy
@@ -78,6 +80,8 @@ class Link:
     Raises:
         InputError: If the engine does not apply to the channel and the rule.
     """
+
+    _engine: ClassVar[Callable[..., Fluid]] = staticmethod(fluid_engine)
 
     def __init__(
         self,
@@ -185,16 +189,6 @@ class Link:
     def bits_sent(self) -> float:
         """All bits on the air until now, those of abandoned flows included."""
         return self._forgotten_bits + float(self._on_air(self._sent_bits(), self._owner).sum())
-
-    def _engine(
-        self,
-        engine: Engine,
-        channel: RateSource,
-        direction: Direction,
-        bandwidth_hz: float,
-        rule: SharingRule,
-    ) -> Fluid:
-        return fluid_engine(engine, channel, direction, bandwidth_hz, rule)
 
     def _on_air(self, sent_bits: Floats, owner: Ints) -> Floats:
         """Bits on the air, given those each flow has sent and the number of its transfer."""

@@ -20,49 +20,6 @@ from wirelessfl.network.sharing import Floats, Ints, SharingRule
 from wirelessfl.scenario.network import Engine
 
 
-class MulticastLink(Link):
-    """A `Link` on which each submission is one stream.
-
-    All members finish when the stream does; one that leaves has received what was sent by then, and
-    from then on the worst of the rest counts. `Transfer.sent_bits` is what each member has
-    received, while `bits_sent` and `utilisation` count a stream once.
-    """
-
-    def submit(
-        self,
-        clients: ArrayLike,
-        bits: ArrayLike,
-        ready_s: ArrayLike | None = None,
-        leave_s: ArrayLike | None = None,
-        expected_ready_s: ArrayLike | None = None,
-    ) -> Transfer:
-        """Put a stream on the link; arguments as for `Link.submit`.
-
-        The stream carries the largest payload, of which a member that asked for less takes its
-        part. It begins when its last member is ready.
-        """
-        sizes = np.atleast_1d(np.asarray(bits, float))
-        if sizes.size:
-            bits = sizes.max()
-            ready_s = None if ready_s is None else np.max(ready_s)
-            expected_ready_s = None if expected_ready_s is None else np.max(expected_ready_s)
-        return super().submit(clients, bits, ready_s, leave_s, expected_ready_s)
-
-    def _engine(
-        self,
-        engine: Engine,
-        channel: RateSource,
-        direction: Direction,
-        bandwidth_hz: float,
-        rule: SharingRule,
-    ) -> Fluid:
-        return _Streams(channel, direction, bandwidth_hz, rule)
-
-    def _on_air(self, sent_bits: Floats, owner: Ints) -> Floats:
-        """See `Link._on_air`: what the member who stayed longest has received."""
-        return np.maximum.reduceat(sent_bits, _starts(owner)) if owner.size else sent_bits
-
-
 class _Streams(Fluid):
     """A `Fluid` whose flows are the members of streams: equal numbers in `Flows.stream`.
 
@@ -111,6 +68,52 @@ class _Streams(Fluid):
             flows, state, rows[starts], of_streams(reported_bps), of_streams(slot_bps)
         )
         return np.repeat(share_hz, members)
+
+
+def _stream_engine(
+    engine: Engine,
+    source: RateSource,
+    direction: Direction,
+    bandwidth_hz: float,
+    rule: SharingRule,
+) -> Fluid:
+    """Streams are few, so they are stepped (and `Downlink` refuses virtual time for them)."""
+    return _Streams(source, direction, bandwidth_hz, rule)
+
+
+class MulticastLink(Link):
+    """A `Link` on which each submission is one stream.
+
+    All members finish when the stream does; one that leaves has received what was sent by then, and
+    from then on the worst of the rest counts. `Transfer.sent_bits` is what each member has
+    received, while `bits_sent` and `utilisation` count a stream once.
+    """
+
+    _engine = staticmethod(_stream_engine)
+
+    def submit(
+        self,
+        clients: ArrayLike,
+        bits: ArrayLike,
+        ready_s: ArrayLike | None = None,
+        leave_s: ArrayLike | None = None,
+        expected_ready_s: ArrayLike | None = None,
+    ) -> Transfer:
+        """Put a stream on the link; arguments as for `Link.submit`.
+
+        The stream carries the largest payload, of which a member that asked for less takes its
+        part. It begins when its last member is ready.
+        """
+        sizes = np.atleast_1d(np.asarray(bits, float))
+        if sizes.size:
+            bits = sizes.max()
+            ready_s = None if ready_s is None else np.max(ready_s)
+            expected_ready_s = None if expected_ready_s is None else np.max(expected_ready_s)
+        return super().submit(clients, bits, ready_s, leave_s, expected_ready_s)
+
+    def _on_air(self, sent_bits: Floats, owner: Ints) -> Floats:
+        """See `Link._on_air`: what the member who stayed longest has received."""
+        return np.maximum.reduceat(sent_bits, _starts(owner)) if owner.size else sent_bits
 
 
 def _starts(stream: Ints) -> Ints:
