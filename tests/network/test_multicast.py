@@ -73,6 +73,16 @@ def test_max_min_gives_streams_the_same_rate() -> None:
     assert fast.finish_s == pytest.approx([3.75])
 
 
+def test_the_rule_forgets_a_member_that_left() -> None:
+    """Max-min over 1 : 4 until the slow member of the first stream leaves, then 4 : 4."""
+    link = multicast(FakeChannel([1.0, 4.0, 4.0]), MaxMinRule())
+    pair = link.submit([0, 1], [4.0, 4.0], leave_s=[1.25, math.inf])
+    single = link.submit([2], [4.0])
+    # 4/5 bit/s each until 1.25 (1 bit), then 2 bit/s each for the other 3
+    assert pair.finish_s == pytest.approx([math.inf, 2.75])
+    assert single.finish_s == pytest.approx([2.75])
+
+
 def test_shares_held_by_a_stream_stay_when_members_leave() -> None:
     link = multicast(FakeChannel(np.ones(3)), EqualFinishRule())
     pair, single = link.submit([0, 1], [1.0, 1.0], leave_s=[0.5, math.inf]), link.submit([2], [3.0])

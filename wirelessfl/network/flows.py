@@ -99,6 +99,25 @@ class State:
         return State(self.time_s, *columns)
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of a segment with constant rates, the last one integrated `[rows]`.
+
+    Attributes:
+        start_s: When it begins.
+        end_s: When the slot, or the segment, ends.
+        left_bits: Bits left at its start.
+        pace_bps: Rates in it.
+        completes: Some flow is complete before its end.
+    """
+
+    start_s: float
+    end_s: float
+    left_bits: Floats
+    pace_bps: Floats
+    completes: bool
+
+
 def begin(time_s: float, bits: Floats) -> State:
     """Flows of the given sizes that nobody has admitted yet."""
     n = len(bits)

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from wirelessfl.errors import InputError
 from wirelessfl.network.fading import Direction
 from wirelessfl.network.finish_together import RateOfShare
-from wirelessfl.network.flows import Flows, RateSource, State
+from wirelessfl.network.flows import Flows, Passage, RateSource, State
+from wirelessfl.network.reports import Reports
 from wirelessfl.network.sharing import Bools, Demand, Floats, Ints, SharingRule
 
 _FOREVER_S = 1e12  # one slot of a channel that never changes
@@ -28,25 +30,6 @@ CRUMB = 2.0**-50  # of a flow's size: what rounding leaves of a flow that is com
 
 
 @dataclass(frozen=True)
-class Passage:
-    """A stretch of a segment with constant rates, the last one integrated `[rows]`.
-
-    Attributes:
-        start_s: When it begins.
-        end_s: When the slot, or the segment, ends.
-        left_bits: Bits left at its start.
-        pace_bps: Rates in it.
-        completes: Some flow is complete before its end.
-    """
-
-    start_s: float
-    end_s: float
-    left_bits: Floats
-    pace_bps: Floats
-    completes: bool
-
-
-@dataclass(frozen=True)
 class Fluid:
     """The physics of one link: who shares it by which rule, over which channel."""
 
@@ -54,6 +37,10 @@ class Fluid:
     direction: Direction
     bandwidth_hz: float
     rule: SharingRule
+
+    @cached_property
+    def _reports(self) -> Reports:
+        return Reports(self.source, self.direction)
 
     def advance(self, flows: Flows, state: State, until_s: float) -> State:
         """The state at `until_s`, if nothing is submitted or cancelled before."""
@@ -138,16 +125,21 @@ class Fluid:
         return self.source.rate_bps(self.direction, flows.client[rows], slots, share_hz)
 
     def reported_bps(self, flows: Flows, rows: Ints, time_s: float, share_hz: Floats) -> Floats:
-        """What the base station believes at a time, bit/s `[rows]`."""
-        return self.source.reported_rate_bps(self.direction, flows.client[rows], time_s, share_hz)
+        """What the base station believes at a time, bit/s `[rows]`; the same all through a slot.
+
+        A channel that never changes is asked as of that time, any other in the middle of the slot.
+        """
+        if math.isfinite(self.source.slot_s):
+            time_s = (self.slot_at(time_s) + 0.5) * self.source.slot_s
+        return self._reports.rate_bps(flows, rows, time_s, share_hz)
 
     def _shares(self, flows: Flows, state: State) -> Floats:
         """The shares by which the rule divides the link now, in Hz `[flows]`."""
         rows = np.flatnonzero(np.isnan(state.finish_s))
-        now_s, slots = state.time_s, np.array([self.slot_at(state.time_s)])
+        slots = np.array([self.slot_at(state.time_s)])
 
         def reported_bps(some: Ints, some_hz: Floats) -> Floats:
-            return self.reported_bps(flows, rows[some], now_s, some_hz)
+            return self.reported_bps(flows, rows[some], state.time_s, some_hz)
 
         def slot_bps(some: Ints, some_hz: Floats) -> Floats:
             return self.rate_bps(flows, rows[some], slots, some_hz)[:, 0]

@@ -1,9 +1,9 @@
 """Multicast: one stream that all members of a submission hear, as fast as the worst can.
 
 In each coherence slot the stream is modulated for its worst member, r(s) = min_n r_n(s), over the
-stream's share s of the bandwidth (the usual model of single-rate multicast, e.g. of MBMS in
-TS 23.246). Simplified: no feedback is lost, there are no repairs for single members (rateless
-coding could serve a slot's best ones first), and nobody is left behind on purpose.
+stream's share s of the bandwidth (single-rate multicast, reconstructed). Simplified: the base
+station knows every member's rate in every slot, nobody is left behind on purpose, and there are no
+repairs for single members (a rateless code could serve the best of a slot first).
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class ProportionalFairRule(PresentRule):
     `window_s`, and d = (time left in the slot) / w, the averages will be T_n e^-d + (1 - e^-d)
     x_n R_n, and the best shares are x_n = max(0, 1/lambda - T_n / ((e^d - 1) R_n)), sum x_n = 1.
     For short slots only the flow with the largest R_n / T_n gets a share: the scheduler of CDMA/HDR
-    (Viswanath, Tse and Laroia, IEEE Trans. Inf. Theory 48(6), 2002, sec. III; Kushner and Whiting,
+    (Viswanath, Tse and Laroia, IEEE Trans. Inf. Theory 48(6), 2002; Kushner and Whiting,
     IEEE Trans. Wireless Commun. 3(4), 2004). For slots much longer than w shares are equal, and so
     they are, always, on a channel that never changes. (The division of a slot is reconstructed:
     the exact maximum of the objective whose derivative is their metric.)
