@@ -27,6 +27,21 @@ def test_every_kind_of_air_is_shown(topic: str):
     assert shown == {kind.name for kind in list_kinds(topic)}
 
 
+def bandwidth_rules(path: Path) -> set[str]:
+    scenario = load(path)
+    return {scenario.network.downlink.sharing.kind, scenario.strategy.bandwidth.kind}
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in list_kinds("bandwidth")])
+def test_every_bandwidth_rule_is_shown(kind: str):
+    assert any(kind in bandwidth_rules(path) for path in FILES)
+
+
+@pytest.mark.parametrize("mode", ["unicast", "multicast"])
+def test_every_mode_of_the_downlink_is_shown(mode: str):
+    assert mode in {load(path).network.downlink.mode for path in FILES}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_examples_are_named_like_their_files_and_resolve(path: Path):
     scenario = load(path)

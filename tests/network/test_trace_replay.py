@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.network.links import run, start
 from wirelessfl.errors import InputError
 from wirelessfl.network.channel import Channel, build_channel
-from wirelessfl.network.fluid import Flows, Fluid, State
+from wirelessfl.network.fluid import Fluid
 from wirelessfl.network.sharing import EqualShareRule
 from wirelessfl.network.trace_replay import RateTrace, read_traces, write_traces
 from wirelessfl.scenario.network import Downlink, NetworkConfig, Replay, Uplink
@@ -114,12 +115,7 @@ def test_a_transfer_waits_through_an_outage_of_the_trace(tmp_path: Path):
     path = tmp_path / "tunnel.csv"
     path.write_text(HEADER + "0,0,1,2\n1,0,1,0\n2,0,1,0\n3,0,1,1\n", encoding="utf-8")
     fluid = Fluid(channel(path, clients=1), "uplink", UPLINK_HZ, EqualShareRule())
-    flows = Flows(np.array([0]), *(np.array([x]) for x in (2.25e6, 0.0, 0.0, math.inf)))
-    none = np.zeros(0)
-    state = State(0.0, none, none, none, none.astype(bool)).joined_by(flows.bits)
-    state = fluid.settle(flows, state, replan=True)
-    while np.isnan(state.finish_s).any():
-        state = fluid.step(flows, state)
+    state = run(fluid, *start(fluid, [2.25e6]))
     assert state.finish_s[0] == pytest.approx(3.25)
 
 

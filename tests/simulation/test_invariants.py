@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from wirelessfl.network.build_link import build_link
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.link import Link
 from wirelessfl.simulation import engine, simulate
@@ -23,12 +24,11 @@ def links(monkeypatch) -> list[Link]:
     """The links of the runs that follow, in the order made: downlink, uplink."""
     made: list[Link] = []
 
-    class Watched(Link):
-        def __init__(self, *args) -> None:
-            super().__init__(*args)
-            made.append(self)
+    def watched(*args) -> Link:
+        made.append(build_link(*args))
+        return made[-1]
 
-    monkeypatch.setattr(engine, "Link", Watched)
+    monkeypatch.setattr(engine, "build_link", watched)
     return made
 
 

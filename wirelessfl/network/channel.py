@@ -90,9 +90,13 @@ class Channel(ABC):
         mean: Array = self.rate_bps(direction, clients, slots, share_hz).mean(axis=1)
         return mean
 
+    def proportional(self, direction: Direction) -> bool:
+        """Whether a rate is, in each slot, a constant times the share."""
+        return True
+
     def linear(self, direction: Direction) -> bool:
-        """Whether a rate is a constant times the share, and reported as it is."""
-        return math.isinf(self.slot_s)
+        """Whether a rate is always the same constant times the share, and reported as it is."""
+        return math.isinf(self.slot_s) and self.proportional(direction)
 
 
 class ModelledChannel(Channel):
@@ -136,9 +140,9 @@ class ModelledChannel(Channel):
             rate[block] = self._rate_block(direction, clients[block], slots, share_hz[block])
         return rate
 
-    def linear(self, direction: Direction) -> bool:
-        """See `Channel.linear`; a narrowing client's rate is concave in its share."""
-        return super().linear(direction) and not self._links[direction].narrowing
+    def proportional(self, direction: Direction) -> bool:
+        """See `Channel.proportional`; a narrowing client's rate is concave in its share."""
+        return not self._links[direction].narrowing
 
     def _rate_block(
         self, direction: Direction, clients: Index, slots: Index, share_hz: Array

@@ -22,6 +22,15 @@ from wirelessfl.scenario.radio import (
 from wirelessfl.scenario.sharing import EqualShare, SharingConfig
 from wirelessfl.scenario.units import Db, Dbm, Hertz, Seconds
 
+Engine = Literal["auto", "slotted", "virtual_time"]
+
+_ENGINE = (
+    "How the link's future is computed, with the same result: virtual_time in closed "
+    "form, which needs rates that never change and are linear in the share (fading: none, "
+    "power_mode: per_rb) or shares that are held; slotted by coherence slots; auto: the fastest "
+    "that is exact."
+)
+
 
 class Uplink(Config):
     """From the clients to the base station."""
@@ -43,10 +52,11 @@ class Uplink(Config):
         "higher SNR; per_rb: power is spread over the whole bandwidth, so SNR is independent of "
         "the share.",
     )
+    engine: Engine = Field("auto", description=_ENGINE)
 
 
 class Downlink(Config):
-    """From the base station to the clients, one copy each (unicast)."""
+    """From the base station to the clients."""
 
     bandwidth_hz: Hertz = Field(
         20e6, gt=0, alias="bandwidth", description="Bandwidth shared by all downloads."
@@ -64,7 +74,22 @@ class Downlink(Config):
         description="The base station serves all shares from one amplifier, so its power is "
         "spread evenly over the bandwidth.",
     )
+    mode: Literal["unicast", "multicast"] = Field(
+        "unicast",
+        description="unicast: one copy for each client; multicast: one copy for all clients of a "
+        "round, at the rate of the worst of them in each coherence slot.",
+    )
     sharing: SharingConfig = Field(EqualShare(), description="How downloads share the bandwidth.")
+    engine: Engine = Field("auto", description=_ENGINE)
+
+    @model_validator(mode="after")
+    def _streams_are_slotted(self) -> Downlink:
+        if self.mode == "multicast" and self.engine == "virtual_time":
+            raise ValueError(
+                "engine: virtual_time is for unicast, where each client has a rate of its own; "
+                "write auto or slotted"
+            )
+        return self
 
 
 class Replay(Config):

@@ -90,6 +90,7 @@ class Cohort:
         self.upload_end_s = self._upload.finish_s.copy()
         self.uploaded_bits = self._upload.sent_bits.copy()
         self.downloaded_bits = self._download.sent_bits.copy()
+        self.downlink_bits = self._download.air_bits  # once, if one stream serves all
         self.completed = self.upload_end_s <= now
         self.dropped = self.drop_s <= now
         interrupted = ~self.completed & ~self.dropped

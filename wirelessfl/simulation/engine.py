@@ -15,8 +15,8 @@ from wirelessfl.device.fleet import build_fleet
 from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.errors import InputError
 from wirelessfl.learning.model_size import sized_workload
+from wirelessfl.network.build_link import build_link
 from wirelessfl.network.channel import build_channel
-from wirelessfl.network.link import Link
 from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig, NoTask
@@ -59,20 +59,10 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     network = scenario.network
     env = simpy.Environment()
     hardware = Hardware(
-        downlink=Link(
-            env,
-            channel,
-            "downlink",
-            network.downlink.bandwidth_hz,
-            sharing_rule(network.downlink.sharing),
+        downlink=build_link(
+            env, channel, "downlink", network.downlink, sharing_rule(network.downlink.sharing)
         ),
-        uplink=Link(
-            env,
-            channel,
-            "uplink",
-            network.uplink.bandwidth_hz,
-            sharing_rule(strategy.bandwidth),
-        ),
+        uplink=build_link(env, channel, "uplink", network.uplink, sharing_rule(strategy.bandwidth)),
         fleet=fleet,
         queue=ComputeQueue(clients),
     )

@@ -90,7 +90,7 @@ class Journal:
                 "server_step": plan.server_step,
                 "noise_to_signal": plan.noise_to_signal,
                 "mean_rank": _mean(plan.k[clients]),
-                "downlink_bits": float(cohort.downloaded_bits.sum()),
+                "downlink_bits": cohort.downlink_bits,
                 "uplink_bits": float(cohort.uploaded_bits.sum()),
                 "energy_j": float(energy_j.sum()),
                 "train_loss": _mean(feedback.losses),
