@@ -53,7 +53,7 @@ def run(
     Example: [bold]wirelessfl run scenarios/quickstart.yaml --set strategy.kind=uniform[/bold]
     """
     loaded = _load(scenario, [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])])
-    from wirelessfl.console import console, duration, live_progress
+    from wirelessfl.console import console, duration, live_progress, print_warnings
     from wirelessfl.study.executor import Member, finished_trace, run_member
 
     folder = out or Path("runs") / f"{loaded.name}-seed-{loaded.seed}"
@@ -74,6 +74,7 @@ def run(
         time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
         reached = "not reached" if time_s is None else f"reached after {duration(time_s)}"
         console.print(f"target {target}: {reached}")
+    print_warnings(trace)
     console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
     if require_target and not trace.summary["target_reached"]:
         raise typer.Exit(3)

@@ -22,6 +22,7 @@ from wirelessfl.scenario import Target
 from wirelessfl.simulation import Progress as RunProgress
 from wirelessfl.study import Study
 from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.trace import Trace
 
 console = Console(highlight=False, markup=False)
 
@@ -116,6 +117,24 @@ def live_progress(members: int, target: Target | None) -> Iterator[LiveProgress]
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield LiveProgress(progress, members, target)
+
+
+def print_warnings(trace: Trace) -> None:
+    """What a finished run's reader must know about who took part."""
+    memory = trace.summary["memory"]
+    if memory["excluded"]:
+        console.print(
+            f"warning: {memory['excluded']} clients are excluded: {memory['reason']}",
+            soft_wrap=True,
+        )
+    if memory["capped"]:
+        console.print(
+            f"warning: {memory['capped']} clients train fewer ranks than asked: more do not fit "
+            "their memory",
+            soft_wrap=True,
+        )
+    if trace.summary["nobody_left"]:
+        console.print("warning: the run ended early: no client will ever be available again")
 
 
 def print_study(study: Study, folder: Path) -> None:

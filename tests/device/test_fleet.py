@@ -115,7 +115,8 @@ def test_energy_is_power_times_time():
     fleet = one_kind(radio=RadioPower(pa_efficiency=0.5, circuit_power_w=0.1))
     assert fleet.compute_j(np.array([1]), np.array([2.5])).tolist() == [10.0]
     # 30 dBm is 1 W radiated, 2 W drawn by the amplifier.
-    assert fleet.transmit_j(np.array([10.0]), 30.0) == pytest.approx([21.0])
+    assert fleet.transmit_w(30.0) == pytest.approx(2.1)
+    assert fleet.transmit_w(30.0, np.array([1.0, 0.25])) == pytest.approx([2.1, 0.6])
 
 
 def test_energy_of_a_device_of_unknown_power_is_missing_not_zero():

@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 import simpy
 
+from wirelessfl.device.build import build_presence, build_queue
 from wirelessfl.device.fleet import build_fleet
-from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.errors import InputError
 from wirelessfl.learning.learner import Learner, build_learner
 from wirelessfl.network.channel import build_channel
@@ -20,7 +20,9 @@ from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.simulation.client import Hardware
+from wirelessfl.simulation.energy import EnergyMeter
 from wirelessfl.simulation.journal import Journal
+from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.server import Progress, Server
 from wirelessfl.strategy import build_strategy
@@ -41,7 +43,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
 
     Raises:
         InputError: If the scenario asks for something that cannot be (e.g. a target metric the
-            task does not have, more participants than clients).
+            task does not have, more participants than clients, a model no device can hold).
         DivergedError: If a client's training leaves the finite numbers.
     """
     started = time.perf_counter()
@@ -50,6 +52,8 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     _check_target(scenario, learner)
     channel = build_channel(scenario.network, clients, seed)
     fleet = build_fleet(scenario.devices, seed)
+    presence = build_presence(scenario.devices, seed)
+    gate = memory_gate(fleet, learner)
     strategy = build_strategy(scenario.strategy, clients)
     network = scenario.network
     env = simpy.Environment()
@@ -69,16 +73,18 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             sharing_rule(strategy.bandwidth),
         ),
         fleet=fleet,
-        queue=ComputeQueue(clients),
+        queue=build_queue(scenario.devices, fleet, seed),
+        presence=presence,
+        meter=EnergyMeter(fleet, channel, network.uplink),
     )
-    journal = Journal(fleet, channel, network.uplink.power_dbm, scenario.trace.events)
+    journal = Journal(fleet, channel, scenario.trace.events)
     server = Server(
         env,
         scenario,
         hardware,
         learner,
         strategy,
-        Observer(scenario, channel, fleet, learner),
+        Observer(scenario, channel, fleet, learner, presence, gate),
         journal,
         on_progress,
     )
@@ -95,6 +101,8 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "fingerprint": fingerprint(scenario),
             "versions": {name: version(name) for name in RECORDED_VERSIONS},
             "target_reached": server.target_reached,
+            "nobody_left": server.nobody_left,
+            "memory": gate.summary(),
             "gradient_jobs": server.pool.computed,
             "host": {
                 "python": platform.python_version(),
