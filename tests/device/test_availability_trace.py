@@ -1,4 +1,4 @@
-"""Recorded availability says exactly what the file says, and a bad file is refused with its line."""
+"""Recorded availability is what the file says, and a bad file is refused with its line."""
 
 from __future__ import annotations
 
