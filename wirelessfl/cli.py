@@ -177,6 +177,8 @@ def calibrate(
     """
     if out is not None and out.exists() and not overwrite:
         raise InputError(f"--out: {out} is already there (--overwrite replaces it)")
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.parent}")
     from wirelessfl.learning.calibration import calibrate as measure
 
     measured = measure(repeats)
