@@ -52,10 +52,10 @@ def test_the_command_writes_a_profile_and_prints_what_it_measured(tmp_path: Path
 
 @pytest.mark.slow
 def test_json_holds_every_measurement(tmp_path: Path):
-    done = wirelessfl("calibrate", "--repeats", 3, "--json", cwd=tmp_path)
+    done = wirelessfl("calibrate", "--repeats", 1, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
-    assert len(values["flops"]["values"]) == 3
+    assert len(values["flops"]["values"]) == 1
     assert values["profile"]["effective_flops"] > 0
 
 

@@ -69,7 +69,9 @@ def small_memory(scenario, rank: float) -> str:
 MIX = "devices.mix={little: 0.5, plenty: 0.5}"
 
 
-@pytest.mark.parametrize("strategy", ["full", "uniform", "data_proportional", "adaptive"])
+@pytest.mark.parametrize(
+    "strategy", ["full", "uniform", "data_proportional", "adaptive", "adaptive-paper"]
+)
 def test_excluded_clients_are_never_selected_and_the_others_share_the_weight(small, strategy):
     base = small(f"strategy={{kind: {strategy}}}", "stop.rounds=6", "devices.count=10")
     trace = simulate(

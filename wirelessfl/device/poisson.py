@@ -19,9 +19,9 @@ from wirelessfl.randomness import uniform
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MEAN = 4.0  # points in a cell: enough that the neighbouring point is mostly in the same cell
+_MEAN = 2.0  # points in a cell: few to draw, and the neighbouring point is mostly not far
 # P(count <= k), k = 0, 1, ..., up to where it is one in double precision.
-_CUMULATIVE = gammaincc(np.arange(1, 40), _MEAN)
+_CUMULATIVE = gammaincc(np.arange(1, 33), _MEAN)
 
 
 @dataclass(frozen=True)
@@ -63,47 +63,63 @@ class PoissonPoints:
         """Each client's points in (after, until], in order, and their marks.
 
         Returns:
-            Points and marks, [n, most points of a client]; after a client's last one, infinity.
+            Points and marks, [n, most points of a client]; after a client's last one, infinity
+            (and marks of no meaning).
         """
         first = self._cell(after_s)
-        cells = first[:, None] + np.arange(max(0, int((self._cell(until_s) - first).max() + 1)))
-        points_s, marks = self._points(clients[:, None], cells)
-        points_s, marks = (a.reshape(len(clients), -1) for a in (points_s, marks))
-        inside = (points_s > after_s[:, None]) & (points_s <= until_s[:, None])
-        points_s = np.where(inside, points_s, np.inf)
-        most = int(inside.sum(axis=1).max(initial=0))
-        order = np.argsort(points_s, axis=1)[:, :most]
-        return np.take_along_axis(points_s, order, 1), np.take_along_axis(marks, order, 1)
+        span = np.maximum(self._cell(until_s) - first + 1, 0)
+        row = np.repeat(np.arange(len(clients)), span)
+        cell = first[row] + _running_index(span)
+        owner, index, points_s = self._points(clients[row], cell)
+        inside = (points_s > after_s[row[owner]]) & (points_s <= until_s[row[owner]])
+        owner, index, points_s = owner[inside], index[inside], points_s[inside]
+        order = np.lexsort((points_s, row[owner]))
+        owner, index, points_s = owner[order], index[order], points_s[order]
+        count = np.bincount(row[owner], minlength=len(clients))
+        place = (row[owner], _running_index(count))
+        table_s = np.full((len(clients), int(count.max(initial=0))), np.inf)
+        marks = np.ones_like(table_s)
+        table_s[place] = points_s
+        marks[place] = self._mark(clients[row[owner]], cell[owner], index)
+        return table_s, marks
 
     def _cell(self, t_s: Floats) -> Ints:
         return np.floor(t_s / self.cell_s).astype(np.int64)
 
-    def _points(self, clients: Ints, cells: Ints) -> tuple[Floats, Floats]:
-        """Points of each cell in no order, padded with infinity, and marks. [..., most]"""
-        count = np.searchsorted(
-            _CUMULATIVE, uniform(self.seed, f"{self.stream}.count", clients, cells)
-        )
-        index = np.arange(int(count.max(initial=0)))
-        where = (clients[..., None], cells[..., None], index)
-        place = cells[..., None] + uniform(self.seed, f"{self.stream}.place", *where)
-        points_s = np.where(index < count[..., None], place * self.cell_s, np.inf)
-        return points_s, uniform(self.seed, f"{self.stream}.mark", *where)
+    def _points(self, clients: Ints, cells: Ints) -> tuple[Ints, Ints, Floats]:
+        """All points of m cells: which of the cells each is in, its index there, and where it is.
+
+        Those of a cell follow one another, in no order of time. [points], [points], [points]
+        """
+        draw = uniform(self.seed, f"{self.stream}.count", clients, cells)
+        count = np.searchsorted(_CUMULATIVE, draw)
+        owner, index = np.repeat(np.arange(len(cells)), count), _running_index(count)
+        where = (clients[owner], cells[owner], index)
+        place = cells[owner] + uniform(self.seed, f"{self.stream}.place", *where)
+        return owner, index, place * self.cell_s
+
+    def _mark(self, clients: Ints, cells: Ints, index: Ints) -> Floats:
+        return uniform(self.seed, f"{self.stream}.mark", clients, cells, index)
 
     def _nearest(self, clients: Ints, t_s: ArrayLike, way: int) -> tuple[Floats, Floats]:
         """The nearest point on one side, cell by cell for those who have not met one yet."""
         t = np.broadcast_to(np.asarray(t_s, dtype=np.float64), np.shape(clients))
-        point_s, mark = np.empty(t.shape), np.empty(t.shape)
+        point_s, index = np.empty(t.shape), np.empty(t.shape, dtype=np.int64)
         rows, cells = np.arange(len(t)), self._cell(t)
         while rows.size:
-            points_s, marks = self._points(clients[rows], cells[rows])
-            ahead_s = (points_s - t[rows, None]) * way
+            owner, at, points_s = self._points(clients[rows], cells[rows])
+            ahead_s = (points_s - t[rows[owner]]) * way
             beyond = (ahead_s > 0) if way > 0 else (ahead_s >= 0)
-            ahead_s = np.where(beyond & np.isfinite(points_s), ahead_s, np.inf)
-            if ahead_s.shape[1]:
-                pick = ahead_s.argmin(axis=1)[:, None]
-                found = np.isfinite(np.take_along_axis(ahead_s, pick, 1)[:, 0])
-                point_s[rows[found]] = np.take_along_axis(points_s, pick, 1)[found, 0]
-                mark[rows[found]] = np.take_along_axis(marks, pick, 1)[found, 0]
-                rows = rows[~found]
+            least_s = np.full(len(rows), np.inf)
+            np.minimum.at(least_s, owner[beyond], ahead_s[beyond])
+            nearest = beyond & (ahead_s == least_s[owner])
+            found = rows[owner[nearest]]
+            point_s[found], index[found] = points_s[nearest], at[nearest]
+            rows = rows[np.isinf(least_s)]
             cells[rows] += way
-        return point_s, mark
+        return point_s, self._mark(clients, cells, index)
+
+
+def _running_index(count: Ints) -> Ints:
+    """0, 1, ... count - 1 for each of `count`, one after the other."""
+    return np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
