@@ -75,7 +75,7 @@ def run(
         time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
         reached = "not reached" if time_s is None else f"reached after {duration(time_s)}"
         console.print(f"target {target}: {reached}")
-    print_warnings(trace)
+    print_warnings([trace])
     console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
     if require_target and not trace.summary["target_reached"]:
         raise typer.Exit(3)
