@@ -8,7 +8,8 @@ computed by walking the arrivals since the device was last looked at, all client
 
 How far back one must walk is bounded: of the state at t - L nothing is left at t but a part
 exp(-L / tau), with tau = S / (1 - sqrt(rho))^2 the relaxation time of an M/M/1 queue with mean job
-S and load rho (Cohen, The Single Server Queue, 1982, III.7.3). L = 20 tau, so the part is 2e-9.
+S and load rho (1 / (sqrt(mu) - sqrt(lambda))^2; Cohen, The Single Server Queue, 1982). L = 20 tau,
+so the part is 2e-9. Several workers and fixed times forget sooner.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Processor(Config):
     """A processor as papers model it: FLOP/s = frequency / cycles_per_flop, energy per cycle.
 
     E = kappa * cycles * frequency^2 (Yang et al., "Energy efficient federated learning over
-    wireless communication networks", IEEE Trans. Wireless Commun. 20(3), 2021, eq. 5).
+    wireless communication networks", IEEE Trans. Wireless Commun. 20(3), 2021).
     """
 
     frequency_hz: Hertz = Field(gt=0, alias="frequency", description="Clock frequency.")
@@ -147,9 +147,9 @@ class LognormalJitter(Config):
 class ShiftedExponentialJitter(Config):
     """Computing time = nominal time times (1 - spread + spread * Exp(1)), whose mean is one.
 
-    The law P(T <= t) = 1 - exp(-(mu/D)(t - a D)) of papers (Lee et al., "Speeding up distributed
-    machine learning using codes", IEEE Trans. Inf. Theory 64(3), 2018, shifts and scales likewise),
-    with a D = (1 - spread) * nominal and D / mu = spread * nominal.
+    The law P(T <= t) = 1 - exp(-(mu/D)(t - a D)) for work D of papers (Reisizadeh et al., "Coded
+    computation over heterogeneous clusters", IEEE Trans. Inf. Theory 65(7), 2019), with
+    a D = (1 - spread) * nominal and D / mu = spread * nominal.
     """
 
     kind: Literal["shifted_exponential"] = "shifted_exponential"
