@@ -47,10 +47,11 @@ def test_each_part_is_its_power_times_its_time():
 
 
 def test_waiting_for_the_processor_costs_idle_power():
-    trace = simulate(two(DEVICES, "devices.background={jobs_per_hour: 30000, duration: 100 ms}"))
-    slow = trace.clients[trace.clients["profile"] == "slow"].iloc[0]
-    assert slow["queue_s"] > 0
-    assert slow["idle_j"] == pytest.approx(0.3 * slow["queue_s"])
+    busy = "devices.background={jobs_per_hour: 30000, duration: 100 ms}"
+    clients = simulate(two(DEVICES, busy, "stop.rounds=6")).clients
+    slow = clients[clients["profile"] == "slow"]
+    assert (slow["queue_s"] > 0).any()
+    assert np.allclose(slow["idle_j"], 0.3 * slow["queue_s"])
 
 
 @pytest.mark.parametrize("rule", ["equal_share", "work_conserving", "equal_finish"])

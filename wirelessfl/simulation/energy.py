@@ -103,7 +103,10 @@ class EnergyMeter:
         rows = np.arange(len(begin))
         mean_bps = (total_bps[rows, last] - total_bps[rows, first]) / (last - first)
         ratio = np.divide(
-            did.sent_bits[sends], mean_bps * sending_s, out=full_hz * 0 + 1, where=mean_bps > 0
+            did.sent_bits[sends],
+            mean_bps * sending_s,
+            out=np.ones_like(sending_s),
+            where=mean_bps > 0,
         )
         share[sends] = np.minimum(ratio, 1.0)
         return share
