@@ -16,6 +16,13 @@ VARIANTS = [
     ("strategy.kind=adaptive-paper", "stop.rounds=8"),
     ("strategy.kind=adaptive", "stop.rounds=8", "network.fading.kind=jakes"),
     ("strategy.kind=full", "server.deadline=3 s", "network.fading.kind=none"),
+    (
+        "strategy.kind=full",
+        "stop.rounds=10",
+        "devices.availability={kind: on_off, mean_on: 6 s, mean_off: 2 s}",
+        "devices.failures={crash_probability: 0.2, reboot: 2 s, upload_loss_probability: 0.3}",
+        "devices.background={jobs_per_hour: 1200, duration: 1 s}",
+    ),
 ]
 
 

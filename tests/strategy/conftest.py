@@ -19,6 +19,7 @@ def observation(
         "weights": weights / weights.sum(),
         "rank": rank,
         "max_rank": np.full(clients, rank),
+        "available": np.ones(clients, dtype=bool),
         "fixed_bits": 1e5,
         "bits_per_rank": 1e6,
         "uplink_hz": 5e6,

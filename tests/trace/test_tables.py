@@ -16,7 +16,7 @@ from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, ROUNDS
     "schema", [ROUNDS, CLIENTS, EVENT_LOG], ids=["rounds", "clients", "events"]
 )
 def test_every_column_says_what_it_means_and_in_which_unit(schema: pa.Schema):
-    assert schema.metadata[b"schema_version"] == b"1"
+    assert schema.metadata[b"schema_version"] == b"2"
     for field in schema:
         assert field.metadata[b"description"].endswith(b".")
         for suffix, unit in {"_s": b"s", "_j": b"J", "_bits": b"bit", "_m": b"m"}.items():

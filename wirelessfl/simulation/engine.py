@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import simpy
 
+from wirelessfl.device.build import build_presence, build_queue
 from wirelessfl.device.fleet import build_fleet
-from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.errors import InputError
 from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.network.build_link import build_link
@@ -21,7 +21,9 @@ from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig, NoTask
 from wirelessfl.simulation.client import Hardware
+from wirelessfl.simulation.energy import EnergyMeter
 from wirelessfl.simulation.journal import Journal
+from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.server import Progress, Server
 from wirelessfl.simulation.training import RealTraining, TimingOnly, Training
@@ -47,7 +49,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
 
     Raises:
         InputError: If the scenario asks for something that cannot be (e.g. a target metric the
-            task does not have, more participants than clients).
+            task does not have, more participants than clients, a model no device can hold).
         DivergedError: If a client's training leaves the finite numbers.
     """
     started = time.perf_counter()
@@ -55,6 +57,8 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     workload, training = _learning(scenario)
     channel = build_channel(scenario.network, clients, seed)
     fleet = build_fleet(scenario.devices, seed)
+    presence = build_presence(scenario.devices, seed)
+    gate = memory_gate(fleet, workload)
     strategy = build_strategy(scenario.strategy, clients)
     network = scenario.network
     env = simpy.Environment()
@@ -64,9 +68,11 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
         ),
         uplink=build_link(env, channel, "uplink", network.uplink, sharing_rule(strategy.bandwidth)),
         fleet=fleet,
-        queue=ComputeQueue(clients),
+        queue=build_queue(scenario.devices, fleet, seed),
+        presence=presence,
+        meter=EnergyMeter(fleet, channel, network.uplink),
     )
-    journal = Journal(fleet, channel, network.uplink.power_dbm, scenario.trace.events)
+    journal = Journal(fleet, channel, scenario.trace.events)
     server = Server(
         env,
         scenario,
@@ -74,7 +80,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
         workload,
         training,
         strategy,
-        Observer(scenario, channel, fleet, workload),
+        Observer(scenario, channel, fleet, workload, presence, gate),
         journal,
         on_progress,
     )
@@ -93,6 +99,8 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "fingerprint": fingerprint(scenario),
             "versions": {name: version(name) for name in RECORDED_VERSIONS},
             "target_reached": server.target_reached,
+            "nobody_left": server.nobody_left,
+            "memory": gate.summary(),
             "gradient_jobs": done["gradient_jobs"],
             "host": {
                 "python": platform.python_version(),

@@ -3,7 +3,8 @@
 The strategy sees nothing else of the world. Rates are means over the reports of the last moments
 (`network.report_window`), at the share of the band each client would have in an equal split among
 `REPORT_USERS`. Compute times follow from the FLOP/s and bytes/s each device reports when it joins,
-without the jitter that will befall them.
+without the jitter that will befall them. Heartbeats tell who is on, not for how long. A client
+that cannot hold the model is no part of the federation: its data has no weight.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from wirelessfl.device.fleet import Fleet
+from wirelessfl.device.presence import Presence
 from wirelessfl.learning.workload import Workload
 from wirelessfl.network.channel import Channel
 from wirelessfl.network.fading import Direction
 from wirelessfl.scenario import Scenario
+from wirelessfl.simulation.memory import MemoryGate
 from wirelessfl.strategy.observation import Observation, RateReports
 
 REPORT_USERS = 10
@@ -24,10 +27,19 @@ class Observer:
     """Makes the observation of each round from the world, and nothing but the measurable part."""
 
     def __init__(
-        self, scenario: Scenario, channel: Channel, fleet: Fleet, workload: Workload
+        self,
+        scenario: Scenario,
+        channel: Channel,
+        fleet: Fleet,
+        workload: Workload,
+        presence: Presence,
+        gate: MemoryGate,
     ) -> None:
         self._scenario, self._channel = scenario, channel
-        self._weights = workload.weights
+        self._presence, self._max_rank, self._included = presence, gate.max_rank, gate.included
+        weights = workload.weights
+        held = np.where(gate.included, weights, 0.0)
+        self._weights = weights if gate.included.all() else held / held.sum()
         self._rank = workload.rank
         self._clients = np.arange(fleet.clients)
         ends = np.array([1, workload.rank])
@@ -41,7 +53,14 @@ class Observer:
             for ranks in (np.full(fleet.clients, rank) for rank in ends)
         )
         self._compute_fixed_s, self._compute_per_rank_s = _line(ends, np.array([lowest, highest]))
-        self._max_rank = np.full(fleet.clients, workload.rank)
+
+    def available(self, now_s: float) -> np.ndarray:
+        """Who can be called upon at `now_s`: on, and not excluded for want of memory. [clients]"""
+        return self._presence.on(now_s) & self._included
+
+    def next_available_s(self, now_s: float) -> float:
+        """When somebody may next be called upon, or before; infinity if nobody ever will be."""
+        return float(self._presence.next_on_s(now_s)[self._included].min())
 
     def observe(self, round: int, now_s: float) -> Observation:
         """What the server knows at `now_s`, as round `round` is about to start."""
@@ -61,6 +80,7 @@ class Observer:
             weights=self._weights,
             rank=self._rank,
             max_rank=self._max_rank,
+            available=self.available(now_s),
             fixed_bits=float(self._fixed_bits),
             bits_per_rank=float(self._bits_per_rank),
             uplink_hz=network.uplink.bandwidth_hz,

@@ -72,16 +72,34 @@ class Server:
         self._time_limit_s = np.inf if stop.time_s is None else stop.time_s
         self._recent: list[float] = []
         self.target_reached = False
+        self.nobody_left = False
 
     def serve(self) -> Generator[simpy.Event, object, None]:
         """The server's SimPy process: the initial evaluation, then rounds until the end."""
-        self._journal.initial(self._env.now, self._evaluate())
+        available = int(self._observer.available(self._env.now).sum())
+        self._journal.initial(self._env.now, available, self._evaluate())
         for round in range(1, self._scenario.stop.rounds + 1):
             if self._env.now + self._scenario.server.overhead_s >= self._time_limit_s:
+                return
+            if not (yield from self._somebody_is_on(round)):
                 return
             finished = yield from self._round(round)
             if self.target_reached or not finished:
                 return
+
+    def _somebody_is_on(self, round: int) -> Generator[simpy.Event, object, bool]:
+        """Wait until a client can be called upon; false if the time limit comes first, or never."""
+        env, waits = self._env, False
+        while not self._observer.available(env.now).any():
+            if not waits:
+                self._journal.waits(round, env.now)
+            waits = True
+            on_s = self._observer.next_available_s(env.now)
+            if on_s + self._scenario.server.overhead_s >= self._time_limit_s or np.isinf(on_s):
+                self.nobody_left = bool(np.isinf(on_s))
+                return False
+            yield env.timeout(max(on_s - env.now, np.spacing(env.now)))
+        return True
 
     def _round(self, round: int) -> Generator[simpy.Event, object, bool]:
         """One round; false if the time limit cut it short, and then nothing is aggregated."""
@@ -89,7 +107,8 @@ class Server:
         observation = self._observer.observe(round - 1, env.now)
         plan = self._strategy.plan(observation)
         draws = uniform(self._scenario.seed, "participation", np.arange(observation.clients), round)
-        participants = np.flatnonzero(self._strategy.select(plan, draws))
+        chosen = self._strategy.select(plan, draws)
+        participants = np.flatnonzero(chosen & observation.available)
         weights = self._strategy.weights(plan, observation, participants)
         cohort = Cohort(env, self._hardware, self._work(round, participants, plan, observation))
         jobs = self._training.begin(round, participants, plan.k[participants])
@@ -99,6 +118,8 @@ class Server:
         yield cohort.done | env.timeout(wait_s) if np.isfinite(wait_s) else cohort.done
         cut_short = not cohort.done.processed and left_s <= deadline_s
         cohort.settle()
+        if (battery := self._hardware.presence.battery) is not None:
+            battery.spend(participants, cohort.energy.total_j, cohort.emptied)
         received = np.zeros_like(cohort.completed) if cut_short else cohort.completed
         if not cut_short:
             yield env.timeout(server.overhead_s)
@@ -109,9 +130,8 @@ class Server:
             yield env.timeout(server.evaluate_time_s)
             metrics = self._evaluate()
         self._strategy.observe(feedback)
-        self._journal.round(
-            cohort, env.now, plan, weights, feedback, self._training.version, metrics
-        )
+        available, version = int(observation.available.sum()), self._training.version
+        self._journal.round(cohort, env.now, available, plan, weights, feedback, version, metrics)
         self._report(round, len(participants), metrics)
         return not cut_short
 

@@ -72,7 +72,7 @@ class AdaptiveStrategy(Strategy):
 
     def _new_plan(self, observation: Observation, pilot: bool) -> Plan:
         """Plan the reachable clients; the others stay out until the next plan."""
-        reachable = observation.reachable()
+        reachable = observation.reachable() & observation.included
         q = np.zeros(observation.clients)
         k = fixed_rank(self._config.adapter, observation)
         noise = self._noise.noise(observation.weights)[reachable]

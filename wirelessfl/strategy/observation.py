@@ -31,7 +31,9 @@ class Observation:
         time_s: Simulated time.
         weights: Share a_n of the training data, sums to 1. [clients]
         rank: Rank gamma of the full adapter.
-        max_rank: Largest rank that fits each client's memory, 1 to `rank`. [clients]
+        max_rank: Largest rank that fits each client's memory, up to `rank`; 0 excludes a client
+            that cannot hold the model, and its weight is 0 then. [clients]
+        available: Who can be called upon in the round about to start. [clients]
         fixed_bits: Payload that does not depend on the rank trained (a trainable head), each way.
         bits_per_rank: Payload of one rank, each way; a payload is fixed_bits + k * bits_per_rank.
         uplink_hz: Bandwidth of the uplink.
@@ -50,6 +52,7 @@ class Observation:
     weights: Floats
     rank: int
     max_rank: Ints
+    available: Bools
     fixed_bits: float
     bits_per_rank: float
     uplink_hz: float
@@ -77,6 +80,11 @@ class Observation:
         """Reported downlink rate of everybody. [clients]"""
         return self.downlink_rate_of(np.arange(self.clients))
 
+    @property
+    def included(self) -> Bools:
+        """Who can hold the model, and so take part at all. [clients]"""
+        return self.max_rank > 0
+
     def reachable(self) -> Bools:
         """Who has a channel in both directions. [clients]"""
         return (self.uplink_rate_bps > 0) & (self.downlink_rate_bps > 0)
@@ -87,6 +95,7 @@ class Observation:
             self,
             weights=self.weights[rows],
             max_rank=self.max_rank[rows],
+            available=self.available[rows],
             uplink_rate_of=lambda clients: self.uplink_rate_of(rows[clients]),
             downlink_rate_of=lambda clients: self.downlink_rate_of(rows[clients]),
             compute_fixed_s=self.compute_fixed_s[rows],
@@ -99,8 +108,8 @@ class Plan:
     """What the server decides for one round.
 
     Attributes:
-        q: Probability that each client takes part. [clients]
-        k: Ranks each client trains if it does. [clients]
+        q: Probability that each client takes part if it is available; 0 if excluded. [clients]
+        k: Ranks each client trains if it does; 0 if excluded. [clients]
         server_step: Multiplier of the aggregated update.
         expected_round_s: Predicted E[T] plus the server's overhead.
         relative_rounds: Predicted rounds to a target over those of full participation at full
