@@ -90,7 +90,7 @@ def test_only_those_who_are_on_when_the_round_starts_take_part(tmp_path: Path):
     assert sorted(second["client"]) == [0, 1]
     assert trace.rounds["available"].tolist() == [1, 1, 2]
     # The weight is not corrected for who is off: a_n / q_n.
-    assert first["weight"].tolist() == pytest.approx([shared_learner(scenario).weights[1]])
+    assert first["weight"].tolist() == pytest.approx([shared_learner(scenario).workload.weights[1]])
 
 
 def test_the_server_waits_until_somebody_is_on(tmp_path: Path):
