@@ -21,10 +21,11 @@ from scipy.special import j0
 
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.fading import FadingModel, fading_model
+from wirelessfl.network.finish_together import equal_finish_time, work_conserving_time
 from wirelessfl.network.link import Link
 from wirelessfl.network.path_loss import environment, simple_loss_db
 from wirelessfl.network.shadowing import gaussian_field, line_of_sight
-from wirelessfl.network.sharing import equal_finish_time, sharing_rule, work_conserving_time
+from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.scenario.network import NetworkConfig, Uplink
 from wirelessfl.scenario.radio import (
     FixedPathLoss,
