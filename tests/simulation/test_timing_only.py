@@ -15,7 +15,7 @@ from wirelessfl.simulation import simulate
 CLOCK = ["start_s", "end_s", "participants", "completed", "uplink_bits", "downlink_bits"]
 
 
-@pytest.mark.parametrize("strategy", ["uniform", "full"])
+@pytest.mark.parametrize("strategy", ["uniform, participation: {expected: 3}", "full"])
 def test_the_clock_is_that_of_the_run_that_trains(small, strategy: str):
     chip = "{effective_flops: 1 GFLOP/s, memory_bandwidth: 900 TB/s, memory: 8 GiB}"
     scenario = small(
