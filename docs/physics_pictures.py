@@ -134,7 +134,7 @@ def fading_autocorrelation(figure: Figure) -> None:
         (RayleighBlock(coherence_time_s=coherence_s), "rayleigh_block", ORANGE, "s"),
         (Nakagami(coherence_time_s=coherence_s, m=3.0), "nakagami, m = 3", GREEN, "^"),
     ):
-        model = fading_model(config, CARRIER_HZ, np.zeros(clients), seed=1)
+        model = fading_model(config, CARRIER_HZ, clients, seed=1)
         covariance = _covariance(model, clients, lags_s)
         variance = covariance[0] if label.startswith("nakagami") else 1.0
         axes.plot(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.special import eval_laguerre, j0, poch
 
-from wirelessfl.network.fading import FadingModel, fading_model
+from wirelessfl.network.fading import FadingModel, KFactor, fading_model
 from wirelessfl.scenario.radio import (
     GilbertElliott,
     Jakes,
@@ -37,8 +37,12 @@ VARIANCE = {  # of the power gain
 }
 
 
+def constant(k: float) -> KFactor:
+    return lambda clients, slots: np.full((len(clients), 1), k)
+
+
 def build(config, clients: int = CLIENTS, seed: int = 1) -> FadingModel:
-    return fading_model(config, 3.5e9, np.full(clients, 10 ** (K_DB / 10)), seed)
+    return fading_model(config, 3.5e9, clients, seed, constant(10 ** (K_DB / 10)))
 
 
 MODELS = {kind: build(config) for kind, config in CONFIGS.items()}
@@ -69,7 +73,7 @@ def test_rayleigh_power_is_exponential():
 
 
 def test_rician_without_a_direct_path_is_rayleigh():
-    model = fading_model(Rician(k_factor_db=0.0), 3.5e9, np.zeros(CLIENTS), 1)
+    model = fading_model(Rician(k_factor_db=0.0), 3.5e9, CLIENTS, 1)
     slots = np.arange(20)
     np.testing.assert_allclose(
         model.gain("downlink", EVERYONE, slots),
@@ -83,7 +87,7 @@ def test_rician_power_is_a_direct_path_and_rayleighs_scattering_at_one_angle():
     rayleigh = MODELS["rayleigh_block"].gain("uplink", EVERYONE, slots)
     cosines = []
     for k in (0.5, 4.0, 30.0):
-        model = fading_model(Rician(k_factor_db=0.0), 3.5e9, np.full(CLIENTS, k), 1)
+        model = fading_model(Rician(k_factor_db=0.0), 3.5e9, CLIENTS, 1, constant(k))
         direct, scattered = k / (k + 1), rayleigh / (k + 1)
         rest = model.gain("uplink", EVERYONE, slots) - direct - scattered
         cosines.append(rest / (2 * np.sqrt(direct * scattered)))
@@ -252,7 +256,12 @@ def test_pace_comes_from_speed_or_coherence_time():
     assert build(RayleighBlock(speed_mps=10.0)).slot_s == pytest.approx(0.423 / doppler_hz)
     assert build(RayleighBlock(coherence_time_s=0.01)).slot_s == 0.01
     assert build(Jakes(speed_mps=10.0)).slot_s == pytest.approx(0.1 / doppler_hz)
-    assert RayleighBlock().speed_mps == 1.0
+    walking = fading_model(RayleighBlock(), 3.5e9, 1, 1)
+    assert walking.slot_s == pytest.approx(4.23 / doppler_hz)
+    driving = fading_model(RayleighBlock(), 3.5e9, 1, 1, client_speed_mps=5.0)
+    assert driving.slot_s == pytest.approx(0.846 / doppler_hz)
+    told = fading_model(RayleighBlock(speed_mps=10.0), 3.5e9, 1, 1, client_speed_mps=5.0)
+    assert told.slot_s == pytest.approx(0.423 / doppler_hz)
     assert MODELS["none"].slot_s == math.inf
     with pytest.raises(ValidationError, match="either speed or coherence_time"):
         RayleighBlock(speed_mps=1.0, coherence_time_s=0.1)

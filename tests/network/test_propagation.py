@@ -7,9 +7,8 @@ import pytest
 from scipy.optimize import brentq
 
 from wirelessfl.network.path_loss import environment
-from wirelessfl.network.propagation import Propagation, propagate
+from wirelessfl.network.propagation import Propagation, Station, propagate
 from wirelessfl.scenario.network import NetworkConfig
-from wirelessfl.scenario.place import FixedPlacement
 from wirelessfl.scenario.radio import (
     FixedPathLoss,
     LognormalShadowing,
@@ -22,9 +21,9 @@ SEEDS = range(40)
 
 
 def at(xy: np.ndarray, seed: int, **network) -> Propagation:
-    """What the places `xy` do to a signal; `fixed` so that only these places are checked."""
-    anywhere = FixedPlacement(distances_m=(100.0,))
-    return propagate(NetworkConfig(placement=anywhere, **network), xy, seed)
+    """What the places `xy` do to a signal."""
+    station = Station(0, np.zeros(2))
+    return propagate(NetworkConfig(**network), xy, seed, np.arange(len(xy)), station)
 
 
 def ring(radius_m: float, places: int = 60, turn: float = 0.0) -> np.ndarray:

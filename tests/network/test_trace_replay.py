@@ -61,7 +61,7 @@ def test_a_share_carries_its_share_of_the_measured_rate(file: Path):
 
 
 def test_distances_are_unknown(file: Path):
-    assert np.isnan(channel(file).distance_m).all()
+    assert np.isnan(channel(file).distances_m(np.arange(2), 0.0)).all()
 
 
 def test_traces_are_dealt_out_in_turn_and_later_clients_start_elsewhere(tmp_path: Path):

@@ -6,8 +6,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.base import Config, FileName
-from wirelessfl.scenario.place import Cells, Placement, UniformPlacement
+from wirelessfl.scenario.base import Config, FileName, MisfitError
+from wirelessfl.scenario.mobility import (
+    Interference,
+    Mobility,
+    NoInterference,
+    RandomWaypointMobility,
+    StaticMobility,
+    TraceMobility,
+)
+from wirelessfl.scenario.place import Cells, FixedPlacement, Placement, UniformPlacement
 from wirelessfl.scenario.radio import (
     Fading,
     GapRate,
@@ -116,6 +124,15 @@ class NetworkConfig(Config):
     carrier_hz: Hertz = Field(3.5e9, gt=0, alias="carrier", description="Carrier frequency.")
     cells: Cells = Field(Cells(), description="The cell.")
     placement: Placement = Field(UniformPlacement(), description="Where the clients are.")
+    mobility: Mobility = Field(StaticMobility(), description="How clients move.")
+    association: Literal["nearest", "strongest"] = Field(
+        "nearest",
+        description="Which base station serves a client: the nearest, or that of the highest mean "
+        "gain, shadowing included.",
+    )
+    interference: Interference = Field(
+        NoInterference(), description="What the other cells add to the noise."
+    )
     uplink: Uplink = Field(Uplink(), description="Clients to base station.")
     downlink: Downlink = Field(Downlink(), description="Base station to clients.")
     antenna_gain_db: Db = Field(
@@ -127,8 +144,8 @@ class NetworkConfig(Config):
     rate: Rate = Field(GapRate(), description="Bit/s per Hz at a given SNR.")
     replay: Replay | None = Field(
         None,
-        description="Measured rates, in place of placement, powers, path loss, shadowing, fading "
-        "and rate, which then decide nothing.",
+        description="Measured rates, in place of placement, mobility, interference, powers, path "
+        "loss, shadowing, fading and rate, which then decide nothing.",
     )
     report_window_s: Seconds = Field(
         1.0,
@@ -136,6 +153,17 @@ class NetworkConfig(Config):
         alias="report_window",
         description="The server knows each client's rate averaged over the last so many seconds.",
     )
+
+    @model_validator(mode="after")
+    def _one_section_says_where_clients_are(self) -> NetworkConfig:
+        elsewhere = isinstance(self.mobility, RandomWaypointMobility | TraceMobility)
+        if elsewhere and isinstance(self.placement, FixedPlacement):
+            raise MisfitError(
+                ("placement",),
+                f"fixed distances do not go with mobility: {self.mobility.kind}, which says itself "
+                "where clients start; write placement: {kind: uniform}",
+            )
+        return self
 
     @model_validator(mode="after")
     def _tables_belong_to_the_environment(self) -> NetworkConfig:

@@ -123,7 +123,7 @@ class Journal:
             "round": np.full(n, cohort.work.round),
             "client": clients,
             "profile": self._fleet.profile[clients],
-            "distance_m": self._channel.distance_m[clients],
+            "distance_m": self._channel.distances_m(clients, cohort.start_s),
             "probability": plan.q[clients],
             "rank": plan.k[clients],
             "weight": weights,
