@@ -21,7 +21,9 @@ SMALL = (
 )
 
 
-@pytest.mark.parametrize("topic", ["path_loss", "shadowing", "fading", "rate", "placement"])
+@pytest.mark.parametrize(
+    "topic", ["path_loss", "shadowing", "fading", "rate", "placement", "mobility"]
+)
 def test_every_kind_of_air_is_shown(topic: str):
     shown = {getattr(load(path).network, topic).kind for path in FILES}
     assert shown == {kind.name for kind in list_kinds(topic)}

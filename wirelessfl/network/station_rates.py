@@ -144,16 +144,14 @@ class StationRates(Rates):
         """See `Rates.rate_bps`."""
         steps, column = self._gains.steps.of_slots(slots, self.slot_s)
         mean_snr = self._mean_snr(direction, clients, steps, share_hz)
-        if len(steps) > 1:
-            mean_snr = mean_snr[:, column]
         rows = max(1, _BLOCK // max(1, len(slots)))
         if len(clients) <= rows:
-            return self._rate_block(direction, clients, slots, share_hz, mean_snr)
+            return self._rate_block(direction, clients, slots, share_hz, mean_snr, column)
         rate = np.empty((len(clients), len(slots)))
         for start in range(0, len(clients), rows):
             block = slice(start, start + rows)
             rate[block] = self._rate_block(
-                direction, clients[block], slots, share_hz[block], mean_snr[block]
+                direction, clients[block], slots, share_hz[block], mean_snr[block], column
             )
         return rate
 
@@ -180,9 +178,11 @@ class StationRates(Rates):
         slots: Index,
         share_hz: Array,
         mean_snr: Array,
+        column: Index,
     ) -> Array:
+        """Rates of some clients, from their SINR by step [n, steps] and the step of each slot."""
         snr = self._fading.gain(direction, clients, slots)
-        snr *= mean_snr
+        snr *= mean_snr[:, column] if mean_snr.shape[1] > 1 else mean_snr
         rate = self._rate.efficiency(snr, self._budgets[direction].narrowing)
         rate *= share_hz[:, None]
         return rate
