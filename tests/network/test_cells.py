@@ -152,6 +152,34 @@ def test_stations_have_fading_and_shadowing_of_their_own():
         assert abs(np.corrcoef(*large)[0, 1]) < 0.25  # one realisation of two fields
 
 
+@pytest.mark.parametrize("los", ["never", "always", "auto"])
+def test_masts_at_one_place_have_their_own_shadowing_and_line_of_sight(los: str):
+    masts = np.zeros((2, 2))
+    if los == "auto":  # without shadowing, what differs is the line of sight
+        air = {"path_loss": Tr38901PathLoss(), "shadowing": NoShadowing()}
+    else:
+        air = {"path_loss": Tr38901PathLoss(los=los)}
+    chan = channel(300, stations=masts, fading=NoFading(), **air)
+    who, slot = np.arange(300), np.zeros(1, int)
+    one_db, other_db = (10 * np.log10(chan.at(cell).gain("uplink", who, slot)) for cell in (0, 1))
+    differ = ~np.isclose(one_db, other_db)
+    assert differ.mean() > (0.05 if los == "auto" else 0.99)
+    if los != "auto":
+        sigma_db = 4.0 if los == "always" else 6.0  # of each, so that of the difference is wider
+        assert np.std(one_db - other_db) == pytest.approx(sigma_db * math.sqrt(2), rel=0.35)
+
+
+@pytest.mark.parametrize("stations", [None, STATIONS])
+def test_a_client_has_its_k_factor_whoever_else_is_asked_about(stations):
+    clear = {"path_loss": Tr38901PathLoss(los="always"), "fading": Rician()}
+    who, slots = np.array([17, 4, 11]), np.arange(5)
+    together = channel(20, stations=stations, **clear).gain("uplink", who, slots)
+    for row, client in enumerate(who):
+        alone = channel(20, stations=stations, **clear)
+        gain_ = alone.gain("uplink", np.array([client]), slots)
+        np.testing.assert_array_equal(gain_[0], together[row])
+
+
 def test_rates_of_the_channel_are_those_to_the_serving_station():
     chan = channel(**MOVING, fading=RayleighBlock(coherence_time_s=0.3))
     who, slots, share = np.arange(60), np.array([400, -3, 7, 401, 60]), np.linspace(1e4, 1e6, 60)

@@ -18,12 +18,10 @@ import numpy as np
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
 from wirelessfl.network.fading import Array, Direction, Index, fading_model
-from wirelessfl.network.geometry import reach_m
 from wirelessfl.network.interference import Interference
 from wirelessfl.network.mean_gains import MeanGains
-from wirelessfl.network.mobility import Steps, build_steps
-from wirelessfl.network.position_trace import PositionTrace
-from wirelessfl.network.propagation import Station, check_range
+from wirelessfl.network.mobility import build_steps
+from wirelessfl.network.propagation import Station, build_stations
 from wirelessfl.network.rate import rate_model
 from wirelessfl.network.station_rates import LinkBudget, Rates, StationRates, link_budget
 from wirelessfl.network.trace_replay import RateTrace, read_traces
@@ -232,7 +230,7 @@ def build_channel(
     if config.replay is not None:
         return _replayed(config, clients, seed, len(stations_xy))
     steps = build_steps(config, clients, seed, stations_xy)
-    stations = _stations(config, steps, stations_xy)
+    stations = build_stations(config, steps, stations_xy)
     gains = MeanGains(config, steps, stations, seed)
     budgets: dict[Direction, LinkBudget] = {
         "uplink": link_budget(config.uplink),
@@ -285,24 +283,6 @@ def _replayed(config: NetworkConfig, clients: int, seed: int, cells: int) -> Rep
         config.report_window_s,
         seed,
     )
-
-
-def _stations(config: NetworkConfig, steps: Steps, stations_xy: Array) -> tuple[Station, ...]:
-    """The stations, once it is known that the path loss covers the distances to a client's own."""
-    nearest_m, farthest_m = reach_m(config)
-    clamp_m = 0.0  # a client that is put at a distance from the only station is not nearer
-    if steps.moving or len(stations_xy) > 1:
-        clamp_m = nearest_m = min(nearest_m, config.cells.min_distance_m)
-    stations = tuple(Station(number, xy, clamp_m) for number, xy in enumerate(stations_xy))
-    if isinstance(steps.mobility, PositionTrace):
-        corners_m = steps.mobility.corners_m
-        farthest_m = max(
-            clamp_m, float(np.min([s.distance_m(corners_m) for s in stations], axis=0).max())
-        )
-    elif steps.moving:
-        farthest_m = max(farthest_m, config.cells.radius_m)
-    check_range(config, nearest_m, farthest_m)
-    return stations
 
 
 def _by_cell(cell: Index) -> Iterator[tuple[int, Index]]:

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from wirelessfl import randomness
 from wirelessfl.network.fading import Index
+from wirelessfl.network.geometry import reach_m
+from wirelessfl.network.mobility import Steps
 from wirelessfl.network.path_loss import Array, Environment, environment, simple_loss_db
+from wirelessfl.network.position_trace import PositionTrace
 from wirelessfl.network.shadowing import gaussian_field, line_of_sight
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.radio import (
@@ -68,7 +71,8 @@ def propagate(
 ) -> Propagation:
     """Loss and K factor between a station and its clients [n] at the places `xy` [n, 2].
 
-    Distances above what TR 38.901 covers take its formulas beyond their range; see `check_range`.
+    Above the distances that TR 38.901 covers its formulas are taken beyond their range; only
+    `build_stations` refuses them.
     """
     ground_m = np.maximum(station.distance_m(xy), station.nearest_m)
     if isinstance(config.path_loss, Tr38901PathLoss):
@@ -80,15 +84,27 @@ def propagate(
     )
 
 
-def check_range(config: NetworkConfig, nearest_m: float, farthest_m: float) -> None:
-    """Refuse distances to the client's own station, or a carrier, that the path loss does not know.
+def build_stations(config: NetworkConfig, steps: Steps, stations_xy: Array) -> tuple[Station, ...]:
+    """Stations at [cells, 2], once it is known that the path loss covers a client's own.
 
     Raises:
-        InputError: If TR 38.901 is asked for outside its range.
+        InputError: If TR 38.901 is asked for a distance or a carrier outside its range.
     """
+    nearest_m, farthest_m = reach_m(config)
+    clamp_m = 0.0  # a client that is put at a distance from the only station is not nearer
+    if steps.moving or len(stations_xy) > 1:
+        clamp_m = nearest_m = min(nearest_m, config.cells.min_distance_m)
+    stations = tuple(Station(number, xy, clamp_m) for number, xy in enumerate(stations_xy))
+    if isinstance(steps.mobility, PositionTrace):
+        corners_m = steps.mobility.corners_m
+        own_m = np.min([station.distance_m(corners_m) for station in stations], axis=0)
+        farthest_m = max(clamp_m, float(own_m.max()))
+    elif steps.moving:
+        farthest_m = max(farthest_m, config.cells.radius_m)
     if isinstance(config.path_loss, Tr38901PathLoss):
         table = environment(config.path_loss.environment)
         table.check(nearest_m, farthest_m, config.carrier_hz)
+    return stations
 
 
 def _tr38901(
