@@ -41,7 +41,7 @@ from wirelessfl.scenario.radio import (
     ShannonRate,
 )
 from wirelessfl.scenario.sharing import EqualFinish, EqualShare, WorkConserving
-from wirelessfl.trace.plots import COLOURS
+from wirelessfl.trace.plots import COLOURS, STYLE
 
 Floats = NDArray[np.float64]
 
@@ -49,18 +49,7 @@ IMAGES = Path(__file__).parent / "images"
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK = COLOURS
 GREY = "#777777"
 CARRIER_HZ = 3.5e9
-STYLE: dict[Any, Any] = {
-    "font.size": 12,
-    "axes.titlesize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-}
+LARGE: dict[Any, Any] = {"font.size": 12, "axes.titlesize": 12, "lines.linewidth": 1.8}
 
 
 def path_loss(figure: Figure) -> None:
@@ -342,7 +331,7 @@ PICTURES: dict[str, tuple[Callable[[Figure], None], tuple[float, float]]] = {
 def main() -> None:
     """Write every picture into docs/images."""
     for name, (draw, size) in PICTURES.items():
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(STYLE | LARGE):
             figure = Figure(figsize=size, layout="constrained")
             draw(figure)
             path = IMAGES / f"physics-{name}.png"

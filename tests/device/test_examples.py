@@ -5,20 +5,14 @@ That each of them runs is tested with the kinds of air, in tests/network/test_ex
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from tests.examples import FILES, FOLDER, TINY
 from wirelessfl.scenario import load
 from wirelessfl.scenario.describe import list_kinds
 from wirelessfl.simulation import simulate
 
-FOLDER = Path(__file__).parents[2] / "scenarios"
-FILES = sorted(FOLDER.glob("*.yaml"))
-LIGHT = (
-    "learning.model={kind: tiny-vit, hidden: 16, layers: 1, heads: 2, pretrain_steps: 2}",
-    "evaluate.every=100",
-)
+LIGHT = (TINY, "evaluate.every=100")
 
 
 @pytest.mark.parametrize("topic", ["availability", "jitter"])

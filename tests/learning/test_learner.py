@@ -105,8 +105,8 @@ def test_aggregation_adds_weighted_updates_in_double_precision():
     deltas = [np.full(3, value, np.float32) for value in (1e8, 1.0, -1e8)]
     weights = np.ones(3)
     assert weighted_sum(deltas, weights, 3).tolist() == [1.0] * 3
-    assert apply(model, deltas, weights, 0.5).tolist() == [0.5] * 3
-    assert apply(model, [], np.empty(0), 0.5).tolist() == [0.0] * 3
+    assert apply(model, weighted_sum(deltas, weights, 3), 0.5).tolist() == [0.5] * 3
+    assert apply(model, weighted_sum([], np.empty(0), 3), 0.5).tolist() == [0.0] * 3
     with pytest.raises(ValueError, match="zip"):
         weighted_sum(deltas, weights[:2], 3)
 
@@ -119,7 +119,8 @@ def test_the_default_scenario_learns():
         clients = np.random.default_rng(round).choice(40, size=10, replace=False)
         jobs = [GradientJob(round, int(client), round, learner.rank) for client in clients]
         deltas = [update.delta for update in learner.train(jobs, {round: model})]
-        model = apply(model, deltas, learner.workload.weights[clients] / 0.25, 1.0)
+        weights = learner.workload.weights[clients] / 0.25
+        model = apply(model, weighted_sum(deltas, weights, learner.parameters), 1.0)
     before, after = learner.evaluate(learner.initial), learner.evaluate(model)
     assert before["accuracy"] < 0.3
     assert after["accuracy"] > 0.7

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.examples import FILES, TINY
 from wirelessfl.network.channel import build_channel
 from wirelessfl.scenario import dump, load, loads
 from wirelessfl.scenario.describe import list_kinds
 from wirelessfl.simulation import simulate
 
-FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 SMALL = (
     "stop.rounds=2",
-    "learning.model={kind: tiny-vit, hidden: 16, layers: 1, heads: 2, pretrain_steps: 2}",
+    TINY,
     "learning.lora={rank: 4, alpha: 8}",
     "learning.local={steps: 1, batch: 4, lr: 0.05}",
 )

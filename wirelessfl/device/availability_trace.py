@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.scenario.datafile import client_cell, csv_rows, line_error, number_cell
+from wirelessfl.scenario.datafile import client_cell, csv_table, line_error, number_cell
 
 _COLUMNS = ("client", "on_s", "off_s")
 
@@ -44,24 +44,14 @@ def read_intervals(path: Path, clients: int, sha256: str | None = None) -> Inter
     Raises:
         InputError: If the file cannot be used; names the line.
     """
-    rows = csv_rows(path, sha256)
-    names = tuple(cell.strip() for cell in next(rows)[1])
-    if names != _COLUMNS:
-        found = f"has columns {','.join(names)}" if names else "is empty"
-        raise line_error(path, 1, f"{found}; needs {','.join(_COLUMNS)}")
     table: list[tuple[int, float, float, int]] = []
-    for line, cells in rows:
-        if len(cells) != len(_COLUMNS):
-            message = f"has {len(cells)} values for {len(_COLUMNS)} columns"
-            raise line_error(path, line, message)
+    for line, cells in csv_table(path, _COLUMNS, sha256):
         client = client_cell(path, line, cells[0], clients)
         on_s = number_cell(path, line, "on_s", cells[1], 0.0)
         off_s = number_cell(path, line, "off_s", cells[2], 0.0)
         if off_s <= on_s:
             raise line_error(path, line, f"off_s {off_s:.12g} is not after on_s {on_s:.12g}")
         table.append((client, on_s, off_s, line))
-    if not table:
-        raise line_error(path, 1, "has a header but no rows")
     table.sort()
     columns = np.array(table, dtype=np.float64)
     owner = columns[:, 0].astype(np.int64)

@@ -9,7 +9,6 @@ of repeated measurements, the first of which is thrown away.
 
 from __future__ import annotations
 
-import io
 import os
 import platform
 import statistics
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ruamel.yaml import YAML
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.jobs import GradientJob
@@ -33,6 +31,7 @@ from wirelessfl.scenario.learning import (
     LoraConfig,
     TinyVit,
 )
+from wirelessfl.scenario.yaml_text import yaml_text
 
 MODEL = TinyVit(hidden=192, layers=4, heads=4, pretrain_steps=1)
 TRIAD_BYTES = 3 * 2**27  # of the three arrays together
@@ -84,14 +83,7 @@ class Calibration:
 
     def to_yaml(self, name: str) -> str:
         """The profile as it stands under `devices.profiles`."""
-        yaml = YAML(typ="safe", pure=True)
-        yaml.default_flow_style = False
-        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        yaml.width = 100
-        text = io.StringIO()
-        values = self.profile.model_dump(mode="json", exclude_defaults=True)
-        yaml.dump({name: values}, text)
-        return text.getvalue()
+        return yaml_text({name: self.profile.model_dump(mode="json", exclude_defaults=True)})
 
 
 def calibrate(

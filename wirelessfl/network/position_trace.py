@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wirelessfl.network.fading import Array, Index
-from wirelessfl.scenario.datafile import client_cell, csv_rows, line_error, number_cell
+from wirelessfl.scenario.datafile import client_cell, csv_table, line_error, number_cell
 
 _COLUMNS = ("time_s", "client", "x_m", "y_m")
 _FARTHEST_M = 1e7  # from the origin; beyond, it is no plane
@@ -74,16 +74,8 @@ def _rows(
     path: Path, clients: int, max_gap_s: float, sha256: str | None
 ) -> Iterator[tuple[float, ...]]:
     """Client, time and place of every row, each checked."""
-    rows = csv_rows(path, sha256)
-    names = tuple(cell.strip() for cell in next(rows)[1])
-    if names != _COLUMNS:
-        found = f"has columns {','.join(names)}" if any(names) else "is empty"
-        raise line_error(path, 1, f"{found}; needs {','.join(_COLUMNS)}")
     last_s = np.full(clients, np.nan)
-    for line, cells in rows:
-        if len(cells) != len(_COLUMNS):
-            message = f"has {len(cells)} values for {len(_COLUMNS)} columns"
-            raise line_error(path, line, message)
+    for line, cells in csv_table(path, _COLUMNS, sha256):
         client = client_cell(path, line, cells[1], clients)
         time_s = number_cell(path, line, "time_s", cells[0], -_LATEST_S, _LATEST_S)
         if time_s <= last_s[client]:
@@ -106,8 +98,6 @@ def _rows(
         )
         yield client, time_s, x_m, y_m
     missing = np.flatnonzero(np.isnan(last_s))
-    if missing.size == clients:
-        raise line_error(path, 1, "has a header but no rows")
     if missing.size:
         message = (
             f"has no rows for client {missing[0]}"

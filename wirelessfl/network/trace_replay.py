@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.datafile import client_cell, csv_rows, line_error, number_cell
+from wirelessfl.scenario.datafile import client_cell, csv_table, line_error, number_cell
 
 _COLUMNS = ("time_s", "client", "dl_mbps", "ul_mbps")
+_OPTIONAL = ("snr_db",)
 _MOST = 1e300  # of any number, so that it stays finite in any unit
 _JITTER = 0.01  # of a step, by which a printed time may be off
 
@@ -51,9 +52,7 @@ def read_traces(path: Path, clients: int, sha256: str | None = None) -> list[Rat
         InputError: If the file cannot be used; names the line.
     """
     reader = _Reader(path, clients)
-    rows = csv_rows(path, sha256)
-    reader.header(next(rows)[1])
-    for line, cells in rows:
+    for line, cells in csv_table(path, _COLUMNS, sha256, _OPTIONAL):
         reader.row(line, cells)
     return reader.traces()
 
@@ -94,22 +93,11 @@ class _Reader:
     def __init__(self, path: Path, clients: int) -> None:
         self._path = path
         self._clients = clients
-        self._columns: tuple[str, ...] = _COLUMNS
         self._rows: dict[int, _Rows] = {}
         self._step_s = math.inf
         self._step_line = 0
 
-    def header(self, cells: list[str]) -> None:
-        names = tuple(cell.strip() for cell in cells)
-        if names not in (_COLUMNS, (*_COLUMNS, "snr_db")):
-            found = f"has columns {','.join(names)}" if names else "is empty"
-            raise line_error(self._path, 1, f"{found}; needs {','.join(_COLUMNS)}[,snr_db]")
-        self._columns = names
-
     def row(self, line: int, cells: list[str]) -> None:
-        if len(cells) != len(self._columns):
-            message = f"has {len(cells)} values for {len(self._columns)} columns"
-            raise line_error(self._path, line, message)
         client = client_cell(self._path, line, cells[1], self._clients)
         time_s, down, up = (self._number(line, column, cells[column]) for column in (0, 2, 3))
         if len(cells) > len(_COLUMNS):
@@ -121,8 +109,6 @@ class _Reader:
         rows.up.append(up)
 
     def traces(self) -> list[RateTrace]:
-        if not self._rows:
-            raise line_error(self._path, 1, "has a header but no rows")
         for number, (client, rows) in enumerate(sorted(self._rows.items())):
             if client != number:
                 message = f"client {client} without a client {number}; number them 0, 1, 2, ..."
@@ -137,7 +123,7 @@ class _Reader:
         ]
 
     def _number(self, line: int, column: int, cell: str) -> float:
-        name = self._columns[column]
+        name = (_COLUMNS + _OPTIONAL)[column]
         least = 0.0 if name in ("dl_mbps", "ul_mbps") else -math.inf
         return number_cell(self._path, line, name, cell, least, _MOST)
 

@@ -1,9 +1,9 @@
 """Movements that go step by step, yet can be read at any step in any order.
 
 A walk's state at tick k follows from its state at tick k - 1 and draws numbered k, so it has one
-value however one gets there. Kept for each client and each level l = 0, 1, ... is the state at the
-last visited multiple of 4^l: going on costs a tick, going back by d ticks about 4 d, and memory
-does not grow with time.
+value however one gets there. Kept for each client and each level l = 0, 1, ... are the states at
+the two multiples of 8^l visited last: going on costs a tick, going back by d ticks fewer than 16 d,
+and memory does not grow with time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from wirelessfl.network.fading import Array, Index
 
-_BASE = 4
-_LEVELS = 9  # 4^8 ticks back at most a few times over; farther, from the start
+_BASE = 8
+_LEVELS = 5  # beyond 8^4 ticks back, all the way from the start
 
 
 class Walk(ABC):
@@ -23,12 +23,12 @@ class Walk(ABC):
 
     Args:
         clients: Number of clients.
-        fields: Numbers in one client's state; a client takes 9 (fields + 1) 8 B once asked for.
+        fields: Numbers in one client's state; a client takes 80 B (fields + 1) once asked for.
     """
 
     def __init__(self, clients: int, fields: int) -> None:
-        self._kept_tick = np.full((_LEVELS, clients), -1, dtype=np.int64)
-        self._kept = np.empty((_LEVELS, clients, fields))
+        self._kept_tick = np.full((2 * _LEVELS, clients), -1, dtype=np.int64)
+        self._kept = np.empty((2 * _LEVELS, clients, fields))
 
     @abstractmethod
     def start(self, clients: Index) -> Array:
@@ -58,9 +58,14 @@ class Walk(ABC):
 
     def _keep(self, clients: Index, tick: Index, state: Array) -> None:
         for level in range(_LEVELS):
-            self._kept_tick[level, clients] = tick
-            self._kept[level, clients] = state
-            rows = np.flatnonzero(tick % _BASE ** (level + 1) == 0)
-            if not rows.size:
+            last, one_before = 2 * level, 2 * level + 1
+            new = self._kept_tick[last, clients] != tick
+            who = clients[new]
+            self._kept_tick[one_before, who] = self._kept_tick[last, who]
+            self._kept[one_before, who] = self._kept[last, who]
+            self._kept_tick[last, who] = tick[new]
+            self._kept[last, who] = state[new]
+            higher = np.flatnonzero(tick % _BASE ** (level + 1) == 0)
+            if not higher.size:
                 break
-            clients, tick, state = clients[rows], tick[rows], state[rows]
+            clients, tick, state = clients[higher], tick[higher], state[higher]

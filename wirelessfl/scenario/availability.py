@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.base import Config, FileName
+from wirelessfl.scenario.base import Config, FileHash, FileName
 from wirelessfl.scenario.units import Joules, Seconds, Watts
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -77,11 +77,7 @@ class ReplayedAvailability(Config):
         min_length=1,
         description="CSV file, relative to this one: one row for each time that a client is on.",
     )
-    sha256: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="Hash the file must have; loading notes it, so that a run is what it was.",
-    )
+    sha256: FileHash = None
 
 
 AvailabilityConfig = Annotated[

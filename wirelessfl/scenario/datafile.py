@@ -12,16 +12,38 @@ from pathlib import Path
 from wirelessfl.errors import InputError
 
 
-def csv_rows(path: Path, sha256: str | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank; the first line's even if it is.
+def csv_table(
+    path: Path, columns: tuple[str, ...], sha256: str | None = None, optional: tuple[str, ...] = ()
+) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row below the header, at least one.
 
     Args:
         path: The file, UTF-8.
+        columns: What the header must name, in this order.
         sha256: What the file's hash must be, if that is known.
+        optional: Columns that may follow, all or none of them; cells then do too.
 
     Raises:
-        InputError: If the file cannot be read, has changed, or is not UTF-8 text or CSV.
+        InputError: If the file cannot be read, has changed, or is not UTF-8 text, CSV, or a table
+            of these columns.
     """
+    rows = _csv_rows(path, sha256)
+    names = tuple(cell.strip() for cell in next(rows)[1])
+    if names not in (columns, columns + optional):
+        found = f"has columns {','.join(names)}" if names else "is empty"
+        needed = ",".join(columns) + "".join(f"[,{name}]" for name in optional)
+        raise line_error(path, 1, f"{found}; needs {needed}")
+    line = None
+    for line, cells in rows:
+        if len(cells) != len(names):
+            raise line_error(path, line, f"has {len(cells)} values for {len(names)} columns")
+        yield line, cells
+    if line is None:
+        raise line_error(path, 1, "has a header but no rows")
+
+
+def _csv_rows(path: Path, sha256: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row that is not blank; the first line's even if it is."""
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

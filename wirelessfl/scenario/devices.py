@@ -9,11 +9,9 @@ import difflib
 import functools
 import math
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
-from ruamel.yaml import YAML
+from pydantic import Field, model_validator
 
 from wirelessfl.scenario.availability import (
     AlwaysAvailable,
@@ -23,6 +21,7 @@ from wirelessfl.scenario.availability import (
 )
 from wirelessfl.scenario.base import Config, MisfitError
 from wirelessfl.scenario.units import Bytes, BytesPerSecond, Flops, Hertz, Seconds, Watts
+from wirelessfl.scenario.yaml_text import read_catalogue
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
@@ -127,8 +126,7 @@ class DeviceProfile(Config):
 @functools.cache
 def catalogue() -> Mapping[str, DeviceProfile]:
     """The devices that come with the package, by name."""
-    text = files("wirelessfl.scenario").joinpath("data/profiles.yaml").read_text(encoding="utf-8")
-    return TypeAdapter(dict[str, DeviceProfile]).validate_python(YAML(typ="safe").load(text))
+    return read_catalogue("profiles.yaml", DeviceProfile)
 
 
 class NoJitter(Config):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
-from ruamel.yaml import YAML
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.base import Config, MisfitError, kinds
@@ -18,6 +16,7 @@ from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.place import FixedPlacement
 from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, StrategyConfig
 from wirelessfl.scenario.units import Seconds
+from wirelessfl.scenario.yaml_text import yaml_text
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
@@ -187,13 +186,7 @@ _PLANS_FROM_TRAINING = (
 
 def dump(scenario: Scenario) -> str:
     """The resolved scenario as YAML, every default filled in; `loads` gives the scenario back."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 100
-    stream = io.StringIO()
-    yaml.dump(scenario.model_dump(mode="json"), stream)
-    return stream.getvalue()
+    return yaml_text(scenario.model_dump(mode="json"))
 
 
 def fingerprint(scenario: Scenario) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.base import Config, FileName
+from wirelessfl.scenario.base import Config, FileHash, FileName
 from wirelessfl.scenario.units import MetresPerSecond, Seconds
 
 
@@ -95,11 +95,7 @@ class TraceMobility(MovingConfig):
 
     kind: Literal["trace"] = "trace"
     file: FileName = Field(min_length=1, description="CSV file, relative to this one.")
-    sha256: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="Hash the file must have; loading notes it, so that a run is what it was.",
-    )
+    sha256: FileHash = None
     max_gap_s: Seconds = Field(
         60.0,
         gt=0,

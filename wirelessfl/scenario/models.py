@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter
-from ruamel.yaml import YAML
+from pydantic import Field
 
 from wirelessfl.scenario.base import Config
+from wirelessfl.scenario.yaml_text import read_catalogue
 
 Shape = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
@@ -46,5 +45,4 @@ class ModelSize(Config):
 @functools.cache
 def model_sizes() -> Mapping[str, ModelSize]:
     """The sizes that come with the package, by name."""
-    text = files("wirelessfl.scenario").joinpath("data/models.yaml").read_text(encoding="utf-8")
-    return TypeAdapter(dict[str, ModelSize]).validate_python(YAML(typ="safe").load(text))
+    return read_catalogue("models.yaml", ModelSize)

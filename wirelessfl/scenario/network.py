@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.base import Config, FileName, MisfitError
+from wirelessfl.scenario.base import Config, FileHash, FileName, MisfitError
 from wirelessfl.scenario.mobility import (
     Interference,
     Mobility,
@@ -111,11 +111,7 @@ class Replay(Config):
         description="CSV file, relative to this one. Traces repeat; with fewer traces than clients "
         "they are dealt out in turn, from a random time on.",
     )
-    sha256: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="Hash the file must have; loading notes it, so that a run is what it was.",
-    )
+    sha256: FileHash = None
 
 
 class NetworkConfig(Config):

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.errors import InputError
-
-
-class Footprint(Protocol):
-    """What the gate asks of a learner."""
-
-    @property
-    def rank(self) -> int:
-        """Rank of the full adapter."""
-
-    def memory_bytes(self, rank: ArrayLike) -> NDArray[np.float64]:
-        """Memory that training `rank` components takes; it rises with the rank. [n]"""
+from wirelessfl.learning.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -58,15 +48,15 @@ class MemoryGate:
         return counts
 
 
-def memory_gate(fleet: Fleet, learner: Footprint) -> MemoryGate:
+def memory_gate(fleet: Fleet, workload: Workload) -> MemoryGate:
     """Compare the memory of training with the memory of the devices.
 
     Raises:
         InputError: No client can hold even one rank.
     """
-    needed_bytes = learner.memory_bytes(np.arange(1, learner.rank + 1))
+    needed_bytes = workload.memory_bytes(np.arange(1, workload.rank + 1))
     max_rank = np.searchsorted(needed_bytes, fleet.memory_bytes, side="right")
-    gate = MemoryGate(learner.rank, max_rank.astype(np.int64), float(needed_bytes[0]))
+    gate = MemoryGate(workload.rank, max_rank.astype(np.int64), float(needed_bytes[0]))
     if not gate.included.any():
         raise InputError(
             f"no device can hold the model: training one rank takes {_mebibytes(needed_bytes[0])}, "

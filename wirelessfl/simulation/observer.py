@@ -16,9 +16,10 @@ from wirelessfl.device.presence import Presence
 from wirelessfl.learning.workload import Workload
 from wirelessfl.network.channel import Channel
 from wirelessfl.network.fading import Direction
+from wirelessfl.network.reports import Remembered
 from wirelessfl.scenario import Scenario
 from wirelessfl.simulation.memory import MemoryGate
-from wirelessfl.strategy.observation import Observation, RateReports
+from wirelessfl.strategy.observation import Bools, Observation, RateReports
 
 REPORT_USERS = 10
 
@@ -54,7 +55,7 @@ class Observer:
         )
         self._compute_fixed_s, self._compute_per_rank_s = _line(ends, np.array([lowest, highest]))
 
-    def available(self, now_s: float) -> np.ndarray:
+    def available(self, now_s: float) -> Bools:
         """Who can be called upon at `now_s`: on, and not excluded for want of memory. [clients]"""
         return self._presence.on(now_s) & self._included
 
@@ -62,16 +63,22 @@ class Observer:
         """When somebody may next be called upon, or before; infinity if nobody ever will be."""
         return float(self._presence.next_on_s(now_s)[self._included].min())
 
-    def observe(self, round: int, now_s: float) -> Observation:
-        """What the server knows at `now_s`, as round `round` is about to start."""
+    def observe(self, round: int, now_s: float, available: Bools) -> Observation:
+        """What the server knows at `now_s`, as round `round` is about to start.
+
+        `available` is who can be called upon then. [clients]
+        """
         network = self._scenario.network
         share = 1.0 / min(REPORT_USERS, len(self._clients))
         uplink_share_hz = network.uplink.bandwidth_hz * share
         downlink_share_hz = network.downlink.bandwidth_hz * share
 
         def reports(direction: Direction, share_hz: float) -> RateReports:
-            return lambda clients: self._channel.reported_rate_bps(
-                direction, clients, now_s, np.full(len(clients), share_hz)
+            return Remembered(
+                len(self._clients),
+                lambda new: self._channel.reported_rate_bps(
+                    direction, new, now_s, np.full(len(new), share_hz)
+                ),
             )
 
         return Observation(
@@ -80,7 +87,7 @@ class Observer:
             weights=self._weights,
             rank=self._rank,
             max_rank=self._max_rank,
-            available=self.available(now_s),
+            available=available,
             fixed_bits=float(self._fixed_bits),
             bits_per_rank=float(self._bits_per_rank),
             uplink_hz=network.uplink.bandwidth_hz,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wirelessfl.learning.workload import Workload
 from wirelessfl.randomness import uniform
 from wirelessfl.scenario import Scenario, Target
-from wirelessfl.simulation.client import Cohort, Floats, Hardware, Ints, Work
+from wirelessfl.simulation.client import Bools, Cohort, Floats, Hardware, Ints, Work
 from wirelessfl.simulation.journal import Journal
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.training import Learned, Training
@@ -76,39 +76,43 @@ class Server:
 
     def serve(self) -> Generator[simpy.Event, object, None]:
         """The server's SimPy process: the initial evaluation, then rounds until the end."""
-        available = int(self._observer.available(self._env.now).sum())
-        self._journal.initial(self._env.now, available, self._evaluate())
+        on = int(self._observer.available(self._env.now).sum())
+        self._journal.initial(self._env.now, on, self._evaluate())
         for round in range(1, self._scenario.stop.rounds + 1):
             if self._env.now + self._scenario.server.overhead_s >= self._time_limit_s:
                 return
-            if not (yield from self._somebody_is_on(round)):
+            available = yield from self._available(round)
+            if available is None:
                 return
-            finished = yield from self._round(round)
+            finished = yield from self._round(round, available)
             if self.target_reached or not finished:
                 return
 
-    def _somebody_is_on(self, round: int) -> Generator[simpy.Event, object, bool]:
-        """Wait until a client can be called upon; false if the time limit comes first, or never."""
+    def _available(self, round: int) -> Generator[simpy.Event, object, Bools | None]:
+        """Who can be called upon, once somebody can; None if the time limit comes first, or never.
+
+        [clients]
+        """
         env, waits = self._env, False
-        while not self._observer.available(env.now).any():
+        while not (available := self._observer.available(env.now)).any():
             if not waits:
                 self._journal.waits(round, env.now)
             waits = True
             on_s = self._observer.next_available_s(env.now)
             if on_s + self._scenario.server.overhead_s >= self._time_limit_s or np.isinf(on_s):
                 self.nobody_left = bool(np.isinf(on_s))
-                return False
+                return None
             yield env.timeout(max(on_s - env.now, np.spacing(env.now)))
-        return True
+        return available
 
-    def _round(self, round: int) -> Generator[simpy.Event, object, bool]:
+    def _round(self, round: int, available: Bools) -> Generator[simpy.Event, object, bool]:
         """One round; false if the time limit cut it short, and then nothing is aggregated."""
         env, server = self._env, self._scenario.server
-        observation = self._observer.observe(round - 1, env.now)
+        observation = self._observer.observe(round - 1, env.now, available)
         plan = self._strategy.plan(observation)
         draws = uniform(self._scenario.seed, "participation", np.arange(observation.clients), round)
         chosen = self._strategy.select(plan, draws)
-        participants = np.flatnonzero(chosen & observation.available)
+        participants = np.flatnonzero(chosen & available)
         weights = self._strategy.weights(plan, observation, participants)
         cohort = Cohort(env, self._hardware, self._work(round, participants, plan, observation))
         jobs = self._training.begin(round, participants, plan.k[participants])
@@ -130,8 +134,8 @@ class Server:
             yield env.timeout(server.evaluate_time_s)
             metrics = self._evaluate()
         self._strategy.observe(feedback)
-        available, version = int(observation.available.sum()), self._training.version
-        self._journal.round(cohort, env.now, available, plan, weights, feedback, version, metrics)
+        on, version = int(available.sum()), self._training.version
+        self._journal.round(cohort, env.now, on, plan, weights, feedback, version, metrics)
         self._report(round, len(participants), metrics)
         return not cut_short
 

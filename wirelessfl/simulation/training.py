@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.learning.aggregation import weighted_sum
+from wirelessfl.learning.aggregation import apply, weighted_sum
 from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.simulation.gradients import GradientPool
 
@@ -99,7 +99,7 @@ class RealTraining:
         deltas = [update.delta for update in updates]
         total = weighted_sum(deltas, weights[received], len(self._model))
         if updates:
-            self._model = (self._model + step * total).astype(np.float32)
+            self._model = apply(self._model, total, step)
             self.version += 1
         return Learned(
             np.array([np.square(delta, dtype=np.float64).sum() for delta in deltas]),

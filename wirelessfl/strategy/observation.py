@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 RateReports = Callable[[Ints], Floats]
-"""Recent mean rates, bit/s, of the clients asked about; who is not asked about costs nothing."""
+"""Recent mean rates, bit/s, of the clients asked about: nobody else costs anything."""
 
 
 @dataclass(frozen=True)

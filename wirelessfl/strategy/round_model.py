@@ -154,14 +154,15 @@ def expected_round_s(
 
     The simplest use of the model, for strategies that predict but do not optimise.
     """
-    chosen = q > 0
-    if not chosen.any():
-        return observation.server_overhead_s
     if observation.clients > CROWD:
         return _crowd_round_s(observation, bandwidth, q, k)
-    if np.any(chosen & ~observation.reachable()):
+    chosen = np.flatnonzero(q > 0)
+    seen = observation.only(chosen)
+    if not chosen.size:
+        return observation.server_overhead_s
+    if not seen.reachable().all():
         return float("inf")
-    model = round_model(observation.only(np.flatnonzero(chosen)), bandwidth, k[chosen, None])
+    model = round_model(seen, bandwidth, k[chosen, None])
     return model.round_s(q[chosen], np.zeros(model.clients, dtype=np.int64))
 
 
@@ -176,10 +177,12 @@ def _crowd_round_s(observation: Observation, bandwidth: SharingConfig, q: Floats
     total_s = 0.0
     for number in range(sets):
         members = np.flatnonzero(uniform(0, "predicted-set", clients, number) < q)
-        if members.size:
-            seen, ranks = observation.only(members), k[members, None]
-            model = _round_model(seen, bandwidth, ranks, np.zeros((members.size, 1)))
-            total_s += model.round_s(np.ones(members.size), np.zeros(members.size, np.int64))
-        else:
+        seen = observation.only(members)
+        if not members.size:
             total_s += observation.server_overhead_s
+            continue
+        if not seen.reachable().all():
+            return float("inf")
+        model = _round_model(seen, bandwidth, k[members, None], np.zeros((members.size, 1)))
+        total_s += model.round_s(np.ones(members.size), np.zeros(members.size, np.int64))
     return total_s / sets

@@ -29,7 +29,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ("-", "--", "-.", ":")
 GRID_POINTS = 1000
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -66,7 +66,7 @@ def plot_convergence(
         raise ValueError("plot_convergence needs at least one curve, each with at least one point")
     longest_s = max(curve[-1][0] for runs in curves.values() for curve in runs)
     unit_s, unit = time_unit(longest_s)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.subplots()
         styles = itertools.product(DASHES, COLOURS)
@@ -111,7 +111,7 @@ def plot_round_breakdown(clients: Mapping[str, pd.DataFrame], path: Path) -> Non
     unit_s, unit = time_unit(float(seconds.sum(axis=1).max()))
     gaps = np.cumsum([0.6 if first else 0.0 for first in _starts([name for name, _ in means])])
     heights = np.arange(len(means)) + gaps
-    with mpl.rc_context(_STYLE | {"axes.grid.axis": "x"}):
+    with mpl.rc_context(STYLE | {"axes.grid.axis": "x"}):
         figure = Figure(figsize=(7.2, 1.4 + 0.28 * (heights[-1] + 1)), layout="constrained")
         axes = figure.subplots()
         left = np.zeros(len(means))
