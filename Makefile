@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint format clean
+.PHONY: demo test check lint format pictures clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## compare four strategies on the quickstart scenario
@@ -25,6 +25,9 @@ lint: $(VENV)/.dev  ## style and types
 format: $(VENV)/.dev  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+pictures: $(VENV)/.installed  ## draw the pictures of docs/physics.md anew
+	$(BIN)/python docs/physics_pictures.py
 
 clean:  ## forget the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

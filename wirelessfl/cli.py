@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,10 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Replace the scenario's seed.")] = None,
     set_: Overrides = None,
+    timing_only: Annotated[
+        bool,
+        typer.Option("--timing-only", help="Take the time of training, but do not train."),
+    ] = False,
     overwrite: Overwrite = False,
     require_target: Annotated[
         bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
@@ -53,7 +58,9 @@ def run(
     Example: [bold]wirelessfl run scenarios/quickstart.yaml --set strategy.kind=uniform[/bold]
     """
     loaded = _load(scenario, [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])])
-    from wirelessfl.console import console, duration, live_progress
+    if timing_only:
+        loaded = loaded.timing_only()
+    from wirelessfl.console import console, duration, live_progress, print_warnings
     from wirelessfl.study.executor import Member, finished_trace, run_member
 
     folder = out or Path("runs") / f"{loaded.name}-seed-{loaded.seed}"
@@ -74,6 +81,7 @@ def run(
         time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
         reached = "not reached" if time_s is None else f"reached after {duration(time_s)}"
         console.print(f"target {target}: {reached}")
+    print_warnings([trace])
     console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
     if require_target and not trace.summary["target_reached"]:
         raise typer.Exit(3)
@@ -178,6 +186,42 @@ def schema() -> None:
     from wirelessfl.scenario.describe import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def calibrate(
+    name: Annotated[str, typer.Option(help="Name of the profile.")] = "this-machine",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write the profile to.", show_default=False)
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Measurements of each.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every measurement.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure this machine and print a profile to paste under devices.profiles.
+
+    Example: [bold]wirelessfl calibrate --name lab-pc --out lab-pc.yaml[/bold]
+    """
+    if out is not None and out.exists() and not overwrite:
+        raise InputError(f"--out: {out} is already there (--overwrite replaces it)")
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.parent}")
+    from wirelessfl.learning.calibration import calibrate as measure
+
+    measured = measure(repeats)
+    text = measured.to_yaml(name)
+    if out is not None:
+        try:
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--out: {out} cannot be written: {error.strerror}") from None
+    if as_json:
+        values = {"profile": measured.profile.model_dump(), **asdict(measured)}
+        typer.echo(json.dumps(values, indent=2))
+        return
+    typer.echo(text, nl=False)
+    for what, quantity in (("training", measured.flops), ("memory", measured.memory_bandwidth)):
+        typer.echo(f"# {what}: {repeats} measurements within {quantity.spread:.0%} of their median")
 
 
 def _load(path: Path, overrides: list[str] | None) -> Scenario:

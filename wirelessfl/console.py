@@ -7,7 +7,7 @@ printed as each run ends.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from wirelessfl.scenario import Target
 from wirelessfl.simulation import Progress as RunProgress
 from wirelessfl.study import Study
 from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.trace import Trace
 
 console = Console(highlight=False, markup=False)
 
@@ -118,9 +119,29 @@ def live_progress(members: int, target: Target | None) -> Iterator[LiveProgress]
         yield LiveProgress(progress, members, target)
 
 
+def print_warnings(traces: Iterable[Trace]) -> None:
+    """What the reader of finished runs must know about who took part; the same words only once."""
+    for warning in dict.fromkeys(warning for trace in traces for warning in _warnings(trace)):
+        console.print(f"warning: {warning}", soft_wrap=True)
+
+
+def _warnings(trace: Trace) -> Iterator[str]:
+    memory = trace.summary["memory"]
+    if memory["excluded"]:
+        yield f"{memory['excluded']} clients are excluded: {memory['reason']}"
+    if memory["capped"]:
+        yield (
+            f"{memory['capped']} clients train fewer ranks than the adapter has: more do not fit "
+            "their memory"
+        )
+    if trace.summary["nobody_left"]:
+        yield "a run ended early, as no client would ever have been available again"
+
+
 def print_study(study: Study, folder: Path) -> None:
     """The comparison's table, and where its pictures are."""
     console.print(study_table(study))
+    print_warnings(trace for by_seed in study.traces.values() for trace in by_seed.values())
     console.print(f"table:    {folder / 'table.csv'}", soft_wrap=True)
     console.print(f"pictures: {folder / 'convergence.png'}", soft_wrap=True)
     console.print(f"          {folder / 'round_breakdown.png'}", soft_wrap=True)

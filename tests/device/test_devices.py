@@ -71,3 +71,27 @@ def test_own_profiles_come_before_the_catalogue():
 def test_the_section_survives_its_own_yaml_names():
     config = DevicesConfig(count=7, mix={"raspberry-pi-4": 1.0})
     assert DevicesConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_energy_is_told_by_power_or_by_the_processor_not_by_both():
+    cpu = {"frequency": "2 GHz"}
+    with pytest.raises(ValidationError, match="either compute_power or cpu"):
+        DeviceProfile.model_validate({"cpu": cpu, "compute_power": "5 W", **ROOF})
+    with pytest.raises(ValidationError, match="either effective_flops, or both"):
+        DeviceProfile.model_validate({"cpu": cpu, "effective_flops": "1 GFLOP/s", **ROOF})
+
+
+def test_background_work_that_leaves_no_room_is_refused():
+    background = {"jobs_per_hour": 100, "duration": "35 s"}
+    with pytest.raises(ValidationError, match="busy 97% of the time; at most 90%"):
+        DevicesConfig.model_validate({"background": background})
+    two = {"effective_flops": "1 GFLOP/s", "workers": 2, **ROOF}
+    DevicesConfig.model_validate(
+        {"background": background, "profiles": {"two": two}, "mix": {"two": 1}}
+    )
+
+
+def test_a_battery_needs_devices_of_known_power():
+    with pytest.raises(ValidationError, match="'phone-sd778g' gives neither compute_power nor cpu"):
+        DevicesConfig.model_validate({"battery": {"capacity": "1 kJ"}})
+    DevicesConfig.model_validate({"battery": {"capacity": "1 kJ"}, "mix": {"jetson-nano": 1}})

@@ -115,7 +115,8 @@ def test_energy_is_power_times_time():
     fleet = one_kind(radio=RadioPower(pa_efficiency=0.5, circuit_power_w=0.1))
     assert fleet.compute_j(np.array([1]), np.array([2.5])).tolist() == [10.0]
     # 30 dBm is 1 W radiated, 2 W drawn by the amplifier.
-    assert fleet.transmit_j(np.array([10.0]), 30.0) == pytest.approx([21.0])
+    assert fleet.transmit_w(30.0) == pytest.approx(2.1)
+    assert fleet.transmit_w(30.0, np.array([1.0, 0.25])) == pytest.approx([2.1, 0.6])
 
 
 def test_energy_of_a_device_of_unknown_power_is_missing_not_zero():
@@ -147,3 +148,39 @@ def test_counts_sum_to_the_total_and_stay_within_one_of_their_share(parts: list[
     counts = largest_remainder(shares, total)
     assert sum(counts.values()) == total
     assert all(abs(counts[name] - share * total) < 1 + 1e-6 for name, share in shares.items())
+
+
+def test_shifted_exponential_is_the_law_of_the_papers():
+    """P(T <= t) = 1 - exp(-(mu/D) (t - a D)), with a D = 0.7 and D/mu = 0.3 of the nominal time."""
+    fleet = one_kind(count=50_000, jitter=ShiftedExponentialJitter(spread=0.3))
+    time_s = fleet.duration_s(np.arange(fleet.clients), 3, 1e9, 0.0)  # nominally 1.5 s
+    shift_s, scale_s = 0.7 * 1.5, 0.3 * 1.5
+    for t in (1.1, 1.3, 1.6, 2.5):
+        expected = 1 - math.exp(-(t - shift_s) / scale_s)
+        assert (time_s <= t).mean() == pytest.approx(expected, abs=0.012)
+
+
+def test_crashes_and_lost_uploads_are_as_frequent_as_said_and_independent_of_drop_outs():
+    failures = Failures(drop_probability=0.3, crash_probability=0.2, upload_loss_probability=0.1)
+    fleet, clients = one_kind(count=100_000, failures=failures), np.arange(100_000)
+    crash = fleet.crash_fraction(clients, 5)
+    crashes, drops = np.isfinite(crash), np.isfinite(fleet.drop_fraction(clients, 5))
+    lost = fleet.loses_upload(clients, 5)
+    assert crashes.mean() == pytest.approx(0.2, abs=0.006)
+    assert crash[crashes].mean() == pytest.approx(0.5, abs=0.01)
+    assert lost.mean() == pytest.approx(0.1, abs=0.005)
+    assert (crashes & drops).mean() == pytest.approx(0.06, abs=0.004)
+    assert (lost & drops).mean() == pytest.approx(0.03, abs=0.003)
+
+
+def test_a_processor_spends_kappa_cycles_frequency_squared_however_long_it_takes():
+    cpu = {"frequency": "2 GHz", "cycles_per_flop": 0.5, "kappa": 1e-28}
+    profile = DeviceProfile.model_validate(
+        {"cpu": cpu, "memory_bandwidth": "1 TB/s", "memory": "1 GB"}
+    )
+    config = DevicesConfig(count=1, mix={"cpu": 1.0}, profiles={"cpu": profile}, jitter=NoJitter())
+    fleet = build_fleet(config, seed=0)
+    assert fleet.duration_s(np.array([0]), 1, 8e9, 0.0).tolist() == [2.0]
+    joules = 1e-28 * (0.5 * 8e9) * (2e9) ** 2
+    for seconds in (2.0, 5.0):
+        assert fleet.compute_j(np.array([0]), np.array([seconds]), 8e9) == pytest.approx([joules])

@@ -1,4 +1,4 @@
-"""A device runs one job at a time, in the order of arrival."""
+"""A device runs as many jobs at a time as it has workers, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -76,3 +76,38 @@ def test_releasing_never_makes_a_worker_busier_nor_cuts_earlier_jobs(
     queue.release(np.arange(4), np.full(4, at_s))
     assert (queue.busy_until_s <= after).all()
     assert (queue.busy_until_s >= before).all()
+
+
+def test_two_workers_take_jobs_in_order_each_when_it_is_free():
+    queue = ComputeQueue(1, np.array([2]))
+    starts = []
+    for ready_s, duration_s in ((0.0, 10.0), (1.0, 3.0), (2.0, 4.0), (2.5, 1.0), (20.0, 1.0)):
+        start, _ = queue.enter(ZERO, at(ready_s), at(duration_s))
+        starts.append(float(start[0]))
+    assert starts == [0.0, 1.0, 4.0, 8.0, 20.0]
+
+
+def test_devices_with_one_and_with_two_workers_stand_side_by_side():
+    queue, both = ComputeQueue(2, np.array([1, 2])), np.array([0, 1])
+    queue.enter(both, at(0.0, 0.0), at(5.0, 5.0))
+    start, _ = queue.enter(both, at(1.0, 1.0), at(5.0, 5.0))
+    assert start.tolist() == [5.0, 1.0]
+    assert queue.busy_until_s.tolist() == [10.0, 5.0]
+
+
+def test_releasing_frees_the_worker_of_the_newest_job_only():
+    queue = ComputeQueue(1, np.array([2]))
+    queue.enter(ZERO, at(0.0), at(10.0))
+    queue.enter(ZERO, at(0.0), at(8.0))
+    queue.release(ZERO, at(2.0))
+    assert queue.busy_until_s.tolist() == [2.0]
+    queue.enter(ZERO, at(2.0), at(100.0))
+    assert queue.busy_until_s.tolist() == [10.0]
+
+
+def test_a_blocked_device_begins_nothing_until_then():
+    queue = ComputeQueue(2, np.array([1, 2]))
+    queue.enter(np.array([0, 1]), at(0.0, 0.0), at(3.0, 3.0))
+    queue.block(np.array([1]), at(30.0))
+    start, _ = queue.enter(np.array([0, 1]), at(4.0, 4.0), at(1.0, 1.0))
+    assert start.tolist() == [4.0, 30.0]

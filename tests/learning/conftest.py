@@ -27,7 +27,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def small_config(**changes: Any) -> LearningConfig:
     """A model that is quick to build and to train; what a test changes, by section."""
     sections: dict[str, Any] = {
-        "model": {"hidden": 16, "layers": 2, "heads": 2, "pretrain_steps": 2},
+        "model": {"kind": "tiny-vit", "hidden": 16, "layers": 2, "heads": 2, "pretrain_steps": 2},
         "lora": {"rank": 8, "alpha": 16},
         "local": {"steps": 3, "batch": 16},
     }

@@ -21,8 +21,8 @@ from wirelessfl.scenario.learning import LearningConfig
 
 def test_weights_are_shares_of_the_data(learner: Learner):
     assert learner.samples.sum() == len(digits_task().train)
-    np.testing.assert_allclose(learner.weights, learner.samples / learner.samples.sum())
-    assert learner.weights.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(learner.workload.weights, learner.samples / learner.samples.sum())
+    assert learner.workload.weights.sum() == pytest.approx(1.0)
 
 
 def test_the_seed_decides_the_first_adapter_and_b_starts_at_zero(learner: Learner):
@@ -48,14 +48,14 @@ def test_an_unknown_target_is_refused_with_the_choices():
 def test_payload_at_full_rank_is_the_saved_adapter_to_the_byte(learner: Learner, tmp_path: Path):
     learner.save_adapter(learner.initial, tmp_path)
     tensors = load_file(tmp_path / "adapter_model.safetensors").values()
-    assert learner.payload_bits(learner.rank) == 8 * sum(t.nbytes for t in tensors)
+    assert learner.workload.payload_bits(learner.rank) == 8 * sum(t.nbytes for t in tensors)
 
 
 def test_payload_at_lower_rank_is_what_an_update_can_carry(learner: Learner):
     start = trained(learner, 0)
     for rank in (1, 3, 8):
         [update] = learner.train([GradientJob(0, 2, 1, rank)], {0: start})
-        assert learner.payload_bits(rank) == 32 * np.count_nonzero(update.delta)
+        assert learner.workload.payload_bits(rank) == 32 * np.count_nonzero(update.delta)
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # asked by PEFT
@@ -105,8 +105,8 @@ def test_aggregation_adds_weighted_updates_in_double_precision():
     deltas = [np.full(3, value, np.float32) for value in (1e8, 1.0, -1e8)]
     weights = np.ones(3)
     assert weighted_sum(deltas, weights, 3).tolist() == [1.0] * 3
-    assert apply(model, deltas, weights, 0.5).tolist() == [0.5] * 3
-    assert apply(model, [], np.empty(0), 0.5).tolist() == [0.0] * 3
+    assert apply(model, weighted_sum(deltas, weights, 3), 0.5).tolist() == [0.5] * 3
+    assert apply(model, weighted_sum([], np.empty(0), 3), 0.5).tolist() == [0.0] * 3
     with pytest.raises(ValueError, match="zip"):
         weighted_sum(deltas, weights[:2], 3)
 
@@ -119,7 +119,8 @@ def test_the_default_scenario_learns():
         clients = np.random.default_rng(round).choice(40, size=10, replace=False)
         jobs = [GradientJob(round, int(client), round, learner.rank) for client in clients]
         deltas = [update.delta for update in learner.train(jobs, {round: model})]
-        model = apply(model, deltas, learner.weights[clients] / 0.25, 1.0)
+        weights = learner.workload.weights[clients] / 0.25
+        model = apply(model, weighted_sum(deltas, weights, learner.parameters), 1.0)
     before, after = learner.evaluate(learner.initial), learner.evaluate(model)
     assert before["accuracy"] < 0.3
     assert after["accuracy"] > 0.7

@@ -56,6 +56,9 @@ class FakeChannel:
             table = self._table()
         return self._rate(table[clients], share_hz).mean(axis=1)
 
+    def proportional(self, direction: Direction) -> bool:
+        return not self.concave
+
     def linear(self, direction: Direction) -> bool:
         return math.isinf(self.slot_s) and not self.concave and self.reported is None
 

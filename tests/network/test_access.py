@@ -53,10 +53,35 @@ def upload(carrier: Access, ready, leave=NEVER):
 
 def test_a_download_goes_through_the_wire_and_then_through_the_air():
     _, carrier = access()
-    passage = carrier.download(ALL, BITS)
+    passage = carrier.download(ALL, BITS, np.full(3, NEVER))
     # a: 240 bits at 15 bit/s, 1 s of latency, 240 bits at 10 bit/s; b: 12 s, 3 s, 12 s
     assert passage.cell.tolist() == [0, 0, 1]
     assert passage.finish_s == pytest.approx([41.0, 41.0, 27.0], abs=1e-9)
+
+
+def test_a_client_that_leaves_in_the_wire_is_not_on_the_air():
+    env, carrier = access()
+    passage = carrier.download(ALL, BITS, np.array([8.0, NEVER, 26.0]))
+    # a: client 0 has had 60 bits by 8 s, client 1 its other 60 by 12 s; then 1 s, and 12 s alone.
+    # b: client 2 has had 110 bits from the air when it leaves.
+    assert passage.finish_s == pytest.approx([NEVER, 25.0, NEVER], abs=1e-9)
+    env.run(passage.done)
+    assert env.now == pytest.approx(26.0)
+    assert passage.sent_bits == pytest.approx([0.0, 120.0, 110.0])
+
+
+def test_a_multicast_is_one_copy_for_each_cell_in_wire_and_air():
+    config = NetworkConfig(
+        uplink=CONFIG.uplink, downlink=Downlink(bandwidth_hz=10.0, mode="multicast")
+    )
+    env = simpy.Environment()
+    carrier = Access(env, CELLS, WIRED, config, EqualShareRule())
+    passage = carrier.download(ALL, np.array([120.0, 60.0, 120.0]), np.full(3, NEVER))
+    # a: 120 bits at 15 bit/s, 1 s, 120 bits at 10 bit/s, whoever asked for less.
+    assert passage.finish_s == pytest.approx([21.0, 21.0, 27.0], abs=1e-9)
+    env.run(passage.done)
+    assert passage.sent_bits == pytest.approx([120.0, 120.0, 120.0])
+    assert passage.air_bits == pytest.approx(240.0)
 
 
 def test_an_upload_goes_through_the_air_and_then_through_the_wire():
@@ -208,6 +233,6 @@ def test_a_hundred_thousand_clients_in_a_thousand_cells_are_no_loop_over_clients
     env = simpy.Environment()
     channel = FakeCells(np.arange(n) % cells, [FakeChannel(np.ones(n))] * cells)
     carrier = Access(env, channel, from_graph(graph), CONFIG, WorkConservingRule())
-    passage = carrier.download(np.arange(n), np.full(n, 10.0))
+    passage = carrier.download(np.arange(n), np.full(n, 10.0), np.full(n, NEVER))
     # 100 clients a cell: 100 s in the wire, 1 s, 100 s on the air
     assert passage.finish_s == pytest.approx(np.full(n, 201.0))

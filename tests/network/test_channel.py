@@ -195,7 +195,7 @@ def test_line_of_sight_and_shadowing_shape_the_mean_gain():
         (blocked, 13.54 + 39.08 * math.log10(d) + 20 * math.log10(f)),
     ):
         assert 10 * np.log10(chan.mean_gain(ONE)) == pytest.approx(-loss_db)
-        assert chan.distance_m == pytest.approx(200.0)
+        assert chan.distances_m(ONE, 0.0) == pytest.approx(200.0)
 
 
 @pytest.mark.parametrize(("los", "sigma_db"), [("always", 4.0), ("never", 6.0)])
@@ -239,4 +239,4 @@ def test_cells_larger_than_the_model_are_refused_for_every_seed():
     with pytest.raises(InputError, match="inh-open covers"):
         channel(path_loss=office)
     chan = channel(clients=9, path_loss=office, cells=Cells(radius_m=60.0, min_distance_m=1.0))
-    assert chan.distance_m.max() <= 60.0
+    assert chan.distances_m(np.arange(9), 0.0).max() <= 60.0

@@ -45,6 +45,13 @@ def test_g_nettrack_idle_and_missing_samples_are_left_out(tmp_path: Path):
     np.testing.assert_allclose(g_nettrack_trace(path).downlink_mbps, [1.0, 1.0, 2.0])
 
 
+def test_g_nettrack_holes_of_five_seconds_are_bridged_and_of_six_are_not(tmp_path: Path):
+    trace = g_nettrack_trace(g_nettrack(tmp_path, "0 1000 20 D", "6 2000 20 D"))
+    np.testing.assert_allclose(trace.downlink_mbps, [1.0] * 6 + [2.0])
+    with pytest.raises(InputError, match="7 s after the sample before it"):
+        g_nettrack_trace(g_nettrack(tmp_path, "0 1000 20 D", "7 2000 20 D"))
+
+
 @pytest.mark.parametrize(
     ("samples", "complaint"),
     [

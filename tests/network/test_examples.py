@@ -7,27 +7,42 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.examples import FILES, TINY
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import dump, load, loads
 from wirelessfl.scenario.describe import list_kinds
 from wirelessfl.simulation import simulate
 
-FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 SMALL = (
     "stop.rounds=2",
-    "learning.model={kind: tiny-vit, hidden: 16, layers: 1, heads: 2, pretrain_steps: 2}",
+    TINY,
     "learning.lora={rank: 4, alpha: 8}",
     "learning.local={steps: 1, batch: 4, lr: 0.05}",
 )
 
 
 @pytest.mark.parametrize(
-    "topic", ["path_loss", "shadowing", "fading", "rate", "placement", "topology"]
+    "topic", ["path_loss", "shadowing", "fading", "rate", "placement", "mobility", "topology"]
 )
 def test_every_kind_of_air_is_shown(topic: str):
     shown = {getattr(load(path).network, topic).kind for path in FILES}
     assert shown == {kind.name for kind in list_kinds(topic)}
+
+
+def bandwidth_rules(path: Path) -> set[str]:
+    scenario = load(path)
+    return {scenario.network.downlink.sharing.kind, scenario.strategy.bandwidth.kind}
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in list_kinds("bandwidth")])
+def test_every_bandwidth_rule_is_shown(kind: str):
+    assert any(kind in bandwidth_rules(path) for path in FILES)
+
+
+@pytest.mark.parametrize("mode", ["unicast", "multicast"])
+def test_every_mode_of_the_downlink_is_shown(mode: str):
+    assert mode in {load(path).network.downlink.mode for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

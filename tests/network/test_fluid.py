@@ -9,40 +9,17 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from tests.network.fake_channel import FakeChannel
+from tests.network.links import RULES, run, start
 from wirelessfl.errors import InputError
-from wirelessfl.network.fluid import Floats, Flows, Fluid, State
+from wirelessfl.network.finish_together import equal_finish_time, work_conserving_time
+from wirelessfl.network.fluid import Fluid
 from wirelessfl.network.sharing import (
     EqualFinishRule,
     EqualShareRule,
+    Floats,
     SharingRule,
     WorkConservingRule,
-    equal_finish_time,
-    work_conserving_time,
 )
-
-RULES = [EqualShareRule(), WorkConservingRule(), EqualFinishRule(), EqualFinishRule("on_event")]
-
-
-def start(
-    fluid: Fluid,
-    bits: ArrayLike,
-    ready_s: ArrayLike,
-    leave_s: ArrayLike = math.inf,
-    time_s: float = 0.0,
-) -> tuple[Flows, State]:
-    sizes = np.asarray(bits, float)
-    n = len(sizes)
-    ready = np.broadcast_to(np.asarray(ready_s, float), n)
-    leave = np.broadcast_to(np.asarray(leave_s, float), n)
-    flows = Flows(np.arange(n), sizes, ready, ready, leave)
-    state = State(time_s, sizes, np.full(n, np.nan), np.zeros(n), np.zeros(n, bool))
-    return flows, fluid.settle(flows, state, replan=True)
-
-
-def run(fluid: Fluid, flows: Flows, state: State) -> State:
-    while np.isnan(state.finish_s).any():
-        state = fluid.step(flows, state)
-    return state
 
 
 def finish(
@@ -137,7 +114,7 @@ def test_bits_flow_at_the_rates_of_the_shares(
     leave = np.where(rng.random(n) < 0.3, rng.uniform(0, 20, n), math.inf)
     flows, state = start(fluid, rng.uniform(0, 9, n), rng.uniform(0, 10, n), leave)
     while np.isnan(state.finish_s).any():
-        assert state.used_hz <= 2.0 * (1 + 1e-12)
+        assert fluid.used_hz(flows, state) <= 2.0 * (1 + 1e-12)
         after = fluid.step(flows, state)
         rows = np.flatnonzero(state.present)
         slots = np.arange(int(state.time_s / 0.5), int(after.time_s / 0.5) + 1)

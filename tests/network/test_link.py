@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from tests.network.fake_channel import FakeChannel
+from tests.network.links import RULES, link_over
+from wirelessfl.network.build_link import build_link
 from wirelessfl.network.channel import build_channel
-from wirelessfl.network.link import Link
+from wirelessfl.network.fading import Direction
 from wirelessfl.network.sharing import (
     EqualFinishRule,
     EqualShareRule,
+    FifoRule,
     Floats,
+    Ints,
+    MaxMinRule,
+    ProportionalFairRule,
     SharingRule,
     WorkConservingRule,
 )
-from wirelessfl.network.virtual_time import Engine
-from wirelessfl.scenario.network import NetworkConfig
+from wirelessfl.scenario.network import Engine, NetworkConfig
 
-RULES = [EqualShareRule(), WorkConservingRule(), EqualFinishRule(), EqualFinishRule("on_event")]
 GOLDEN = (3.0 + math.sqrt(5.0)) / 2.0  # root of 1/T + 1/(T-1) = 1
-
-
-def link_over(channel: FakeChannel, rule: SharingRule, bandwidth_hz: float = 1.0) -> Link:
-    return Link(simpy.Environment(), channel, "uplink", bandwidth_hz, rule)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,12 @@ def link_over(channel: FakeChannel, rule: SharingRule, bandwidth_hz: float = 1.0
         # 2/T + 2/(T-1) = 1
         (EqualFinishRule(), [(5 + 17**0.5) / 2] * 2),
         (EqualFinishRule("on_event"), [(5 + 17**0.5) / 2] * 2),
+        (EqualFinishRule("every_slot"), [(5 + 17**0.5) / 2] * 2),
+        # with equal efficiencies and no fading these two are equal sharing
+        (MaxMinRule(), [3.0, 4.0]),
+        (ProportionalFairRule(), [3.0, 4.0]),
+        # one after the other
+        (FifoRule(), [2.0, 4.0]),
     ],
 )
 def test_two_clients_by_hand(rule: SharingRule, ends: list[float]) -> None:
@@ -52,6 +58,49 @@ def test_two_clients_by_hand(rule: SharingRule, ends: list[float]) -> None:
     assert link.env.now == pytest.approx(max(ends), abs=1e-12)
     assert transfer.finish_s == pytest.approx(ends, abs=1e-12)
     assert transfer.sent_bits.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("engine", ["slotted", "virtual_time"])
+@pytest.mark.parametrize(
+    ("rule", "ends"),
+    [
+        # thirds until 3 (3, 2, 1 bits): the last is done; halves until 5 (6, 4 bits), then alone
+        (EqualShareRule(), [17 / 3, 5.0, 3.0]),
+        # equal bits per second 1 / (1/3 + 1/2 + 1) = 6/11 until 11/6 for the first bit of each,
+        # then 1 / (1/3 + 1/2) = 6/5 for another three, then 3 bit/s for the last 4
+        (MaxMinRule(), [11 / 6 + 2.5 + 4 / 3, 11 / 6 + 2.5, 11 / 6]),
+        (FifoRule(), [8 / 3, 8 / 3 + 2, 8 / 3 + 3]),
+        # in all, 8/3 + 4/2 + 1/1 s of the whole band
+        (WorkConservingRule(), [17 / 3] * 3),
+        (EqualFinishRule(), [17 / 3] * 3),
+    ],
+)
+def test_three_clients_by_hand(rule: SharingRule, ends: list[float], engine: Engine) -> None:
+    link = link_over(FakeChannel([3.0, 2.0, 1.0]), rule, engine=engine)
+    transfer = link.submit([0, 1, 2], [8.0, 4.0, 1.0])
+    assert transfer.finish_s == pytest.approx(ends, rel=1e-12)
+
+
+def test_shares_solved_in_every_slot_follow_the_reports() -> None:
+    """Reports change at 1: from equal to 1 : 3, which a plan solved on events never sees."""
+
+    class Drifting(FakeChannel):
+        def reported_rate_bps(
+            self, direction: Direction, clients: Ints, t_s: float, share_hz: Floats
+        ) -> Floats:
+            return share_hz * np.where((t_s >= 1.0) & (clients == 1), 3.0, 1.0)
+
+    channel = Drifting([[1.0], [1.0]], slot_s=1.0)
+    on_event = link_over(channel, EqualFinishRule("on_event")).submit([0, 1], [2.0, 2.0])
+    assert on_event.finish_s == pytest.approx([4.0, 4.0])
+    every = link_over(channel, EqualFinishRule("every_slot")).submit([0, 1], [2.0, 2.0])
+    # 1/2 bit each; then 3/4 and 1/4: 3/4 and 5/4 bits left at 2; 3/4 : 5/12 of 7/6 until 3, where
+    # the first has 3/4 - 9/14 = 3/28 left and 5/4 - 5/14 = 25/28 is left of the second
+    first, second = 3 / 28, 25 / 28
+    share = first / (first + second / 3)
+    done = 3.0 + first / share
+    assert every.finish_s[0] == pytest.approx(done, rel=1e-12)
+    assert every.finish_s[1] == pytest.approx(4.0, rel=1e-12)
 
 
 def rate(share_hz: float, quality_hz: float) -> float:
@@ -73,7 +122,7 @@ def test_two_clients_by_hand_with_total_power_and_equal_shares() -> None:
     assert transfer.finish_s == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("rule", RULES[1:])
+@pytest.mark.parametrize("rule", RULES[1:5])
 def test_two_clients_by_hand_with_total_power_finish_together(rule: SharingRule) -> None:
     link = link_over(FakeChannel([3.0, 7.0], concave=True), rule)
     transfer = link.submit([0, 1], [10.0, 10.0])
@@ -291,8 +340,8 @@ def test_flows_submitted_one_by_one_end_as_if_announced(engine: Engine) -> None:
     arrivals, sizes = np.cumsum(rng.exponential(1.2, 300)), rng.exponential(1.0, 300)
     announced = link_over(FakeChannel(np.ones(1)), EqualShareRule())
     expected = announced.submit(np.zeros(300, int), sizes, arrivals).finish_s
-    env = simpy.Environment()
-    link = Link(env, FakeChannel(np.ones(1)), "uplink", 1.0, EqualShareRule(), engine)
+    link = link_over(FakeChannel(np.ones(1)), EqualShareRule(), engine=engine)
+    env = link.env
     transfers = []
     for at_s, bits in zip(arrivals, sizes, strict=True):
         env.run(until=at_s)
@@ -308,7 +357,7 @@ def test_a_round_over_the_real_channel(rule: SharingRule) -> None:
     network = NetworkConfig()
     channel = build_channel(network, clients=20, seed=1)
     env = simpy.Environment()
-    link = Link(env, channel, "uplink", network.uplink.bandwidth_hz, rule)
+    link = build_link(env, channel, "uplink", network.uplink, rule)
     transfer = link.submit(np.arange(20), np.full(20, 1e5), np.linspace(0, 1, 20), np.full(20, 60))
     env.run(transfer.done)
     ended = np.isfinite(transfer.finish_s)

@@ -39,6 +39,64 @@ def test_cqi_staircase(snr_db: float, expected: float):
     assert efficiency(CqiRate(), snr_db) == expected
 
 
+# TS 38.214 Table 5.2.2.1-2: bits a symbol and code rate times 1024; SNR (dB) as written down here.
+CQIS = [
+    (2, 78, -6.7),
+    (2, 120, -4.7),
+    (2, 193, -2.3),
+    (2, 308, 0.2),
+    (2, 449, 2.4),
+    (2, 602, 4.3),
+    (4, 378, 5.9),
+    (4, 490, 8.1),
+    (4, 616, 10.3),
+    (6, 466, 11.7),
+    (6, 567, 14.1),
+    (6, 666, 16.3),
+    (6, 772, 18.7),
+    (6, 873, 21.0),
+    (6, 948, 22.7),
+]
+
+
+@pytest.mark.parametrize("index", range(15))
+def test_each_cqi_begins_exactly_at_its_threshold(index: int):
+    order, rate_1024, threshold_db = CQIS[index]
+    at = np.array([10 ** (threshold_db / 10)])
+    before = np.nextafter(at, 0.0)
+    carried = order * rate_1024 / 1024
+    lower = CQIS[index - 1][0] * CQIS[index - 1][1] / 1024 if index else 0.0
+    model = rate_model(CqiRate())
+    assert model.efficiency(at, narrowing=False)[0] == pytest.approx(carried, abs=5.1e-5)
+    assert model.efficiency(before, narrowing=False)[0] == pytest.approx(lower, abs=5.1e-5)
+    assert len(CQI["threshold_db"]) == len(CQI["efficiency_bps_hz"]) == 15
+
+
+def test_narrowing_by_hand():
+    """12 dB into the whole share meets CQI 10; 14.1 dB into 10^-0.21 of it meets CQI 11.
+
+    3.3223 x 0.61660 = 2.0485 is less than 2.7305; at 13.9 dB, 3.3223 x 10^-0.02 = 3.1728 is more.
+    """
+    assert efficiency(CqiRate(), 12.0, narrowing=True) == 2.7305
+    assert efficiency(CqiRate(), 13.9, narrowing=True) == pytest.approx(3.1728, abs=1e-4)
+    assert efficiency(CqiRate(), 13.9, narrowing=False) == 2.7305
+    assert efficiency(CqiRate(), -9.7, narrowing=True) == pytest.approx(0.1523 * 10**-0.3)
+
+
+def test_gap_by_hand():
+    """10 dB less 1.5 dB is 7.0795: log2(8.0795) = 3.01426; HARQ at 10 % leaves 0.9 of it."""
+    assert efficiency(GapRate(), 10.0) == pytest.approx(3.01426, abs=1e-5)
+    assert efficiency(GapRate(harq=Harq(bler=0.1)), 10.0) == pytest.approx(2.71283, abs=1e-5)
+    assert efficiency(GapRate(harq=Harq(bler=0.25)), 60.0) == pytest.approx(0.75 * 5.5547)
+
+
+def test_harq_is_the_mean_of_geometric_retries():
+    """Blocks sent until one arrives: seed 3, 200 000 blocks lost with probability 0.3."""
+    tries = np.random.default_rng(3).geometric(0.7, 200_000)
+    plain, with_harq = (efficiency(GapRate(harq=harq), 9.0) for harq in (None, Harq(bler=0.3)))
+    assert with_harq * tries.mean() == pytest.approx(plain, rel=0.005)
+
+
 @given(st.floats(-40.0, 40.0))
 def test_narrowing_to_part_of_the_share_is_the_best_such_choice(snr_db: float):
     """With all power in a part w of the share, SNR is snr/w and the whole carries w * e(snr/w)."""

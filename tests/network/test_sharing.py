@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,28 +9,64 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
+from wirelessfl.network.finish_together import (
+    RateOfShare,
+    equal_finish_time,
+    work_conserving_time,
+)
 from wirelessfl.network.sharing import (
+    Bools,
     Demand,
     EqualFinishRule,
     EqualShareRule,
+    FifoRule,
     Floats,
     Ints,
+    MaxMinRule,
+    ProportionalFairRule,
     SharingRule,
     WorkConservingRule,
-    equal_finish_time,
     sharing_rule,
-    work_conserving_time,
 )
-from wirelessfl.scenario.sharing import EqualFinish, EqualShare, WorkConserving
+from wirelessfl.scenario.describe import list_kinds
+from wirelessfl.scenario.sharing import (
+    EqualFinish,
+    EqualShare,
+    MaxMin,
+    ProportionalFair,
+    TdmaFifo,
+    WorkConserving,
+)
 
 GOLDEN = (3.0 + math.sqrt(5.0)) / 2.0  # root of 1/T + 1/(T-1) = 1
+
+
+def demand_of(
+    bits: Floats,
+    ready_s: Floats,
+    rate_bps: RateOfShare,
+    present: Bools | None = None,
+    slot_left_s: float = math.inf,
+    average_bps: Floats | None = None,
+) -> Demand:
+    n = len(bits)
+    return Demand(
+        np.arange(n),
+        bits,
+        ready_s,
+        ready_s <= 0.0 if present is None else present,
+        rate_bps,
+        rate_bps,
+        slot_left_s,
+        np.full(n, np.nan) if average_bps is None else average_bps,
+    )
 
 
 def linear(efficiency: Floats, bits: Floats, ready_s: Floats) -> Demand:
     def rate_bps(rows: Ints, share_hz: Floats) -> Floats:
         return efficiency[rows] * share_hz
 
-    return Demand(bits, ready_s, ready_s <= 0.0, rate_bps)
+    return demand_of(bits, ready_s, rate_bps)
 
 
 def concave(snr_hz: Floats, cap: float, bits: Floats, ready_s: Floats) -> Demand:
@@ -39,7 +76,7 @@ def concave(snr_hz: Floats, cap: float, bits: Floats, ready_s: Floats) -> Demand
         efficiency = np.minimum(cap, np.log2(1.0 + snr_hz[rows] / share_hz[:, None]))
         return share_hz * efficiency.mean(axis=1)
 
-    return Demand(bits, ready_s, ready_s <= 0.0, rate_bps)
+    return demand_of(bits, ready_s, rate_bps)
 
 
 rounds = st.lists(
@@ -113,7 +150,7 @@ def test_equal_finish_reserves_for_those_expected() -> None:
 def test_one_that_is_late_counts_as_ready_now() -> None:
     ready = np.array([-1.0, -1.0])
     demand = linear(np.ones(2), np.array([1.0, 3.0]), ready)
-    late = Demand(demand.remaining_bits, ready, np.array([True, False]), demand.rate_bps)
+    late = replace(demand, present=np.array([True, False]))
     assert EqualFinishRule("on_event").shares(late, 0.0, 4.0) == pytest.approx([1.0, 3.0])
 
 
@@ -165,7 +202,7 @@ def test_concave_shares_settle_within_a_dozen_reports(seed: int, n: int) -> None
         calls += 1
         return demand.rate_bps(rows, share_hz)
 
-    watched = Demand(demand.remaining_bits, demand.ready_s, demand.present, counted)
+    watched = replace(demand, rate_bps=counted)
     shares = WorkConservingRule().shares(watched, 0.0, 2e7)
     assert calls <= 12
     assert shares.sum() == pytest.approx(2e7, rel=1e-12)
@@ -187,18 +224,111 @@ def test_stepped_rates_get_feasible_shares(seed: int, n: int) -> None:
     def rate_bps(rows: Ints, share_hz: Floats) -> Floats:
         return share_hz * np.floor(np.log2(1.0 + snr_hz[rows] / share_hz))
 
-    demand = Demand(rng.uniform(1e3, 1e6, n), np.zeros(n), np.ones(n, bool), rate_bps)
+    demand = demand_of(rng.uniform(1e3, 1e6, n), np.zeros(n), rate_bps)
     shares = WorkConservingRule().shares(demand, 0.0, 1e6)
     assert (shares > 0).all()
     assert shares.sum() == pytest.approx(1e6, rel=1e-12)
 
 
+def test_max_min_shares_are_inverse_to_efficiency() -> None:
+    demand = linear(np.array([1.0, 2.0, 4.0, 9.0]), np.array([9.0, 1.0, 2.0, 1.0]), np.zeros(4))
+    demand = replace(demand, present=np.array([True, True, True, False]))
+    shares = MaxMinRule().shares(demand, 0.0, 7.0)
+    assert shares == pytest.approx([4.0, 2.0, 1.0, 0.0], rel=1e-14)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 12), st.sampled_from([5.55, math.inf]))
+def test_max_min_with_narrowing_power_matches_an_independent_root(
+    seed: int, n: int, cap: float
+) -> None:
+    """The common rate r solves sum over n of (share that carries r) = f, by nested brentq."""
+    rng = np.random.default_rng(seed)
+    snr_hz = 10.0 ** rng.uniform(3, 9, (n, 1))
+    demand = concave(snr_hz, cap, np.ones(n), np.zeros(n))
+    shares = MaxMinRule().shares(demand, 0.0, 1e6)
+
+    def share_for(row: int, rate: float) -> float:
+        def missing(share: float) -> float:
+            return float(demand.rate_bps(np.array([row]), np.array([share]))[0]) - rate
+
+        return 1e6 if missing(1e6) < 0 else brentq(missing, 1e-6, 1e6, xtol=1e-9, rtol=1e-14)
+
+    all_hz = np.full(n, 1e6)
+    highest = float(demand.rate_bps(np.arange(n), all_hz).min())
+    rate = brentq(
+        lambda r: sum(share_for(row, r) for row in range(n)) - 1e6, 1e-3, highest, rtol=1e-13
+    )
+    rates = demand.rate_bps(np.arange(n), shares)
+    assert rates == pytest.approx(np.full(n, rate), rel=1e-7)
+    assert shares.sum() == pytest.approx(1e6, rel=1e-12)
+
+
+def test_fifo_serves_the_first_ready_and_then_the_lower_client() -> None:
+    demand = linear(np.ones(4), np.ones(4), np.array([-1.0, -3.0, -3.0, 5.0]))
+    assert FifoRule().shares(demand, 0.0, 2.0).tolist() == [0.0, 2.0, 0.0, 0.0]
+    swapped = replace(demand, client=np.array([0, 7, 2, 1]))
+    assert FifoRule().shares(swapped, 0.0, 2.0).tolist() == [0.0, 0.0, 2.0, 0.0]
+
+
+def proportional_fair(
+    gain_bps: Floats, average_bps: Floats, slot_left_s: float, window_s: float = 1.0
+) -> Floats:
+    """Shares of a band of 1 Hz."""
+    demand = linear(gain_bps, np.ones(len(gain_bps)), np.zeros(len(gain_bps)))
+    demand = replace(demand, slot_left_s=slot_left_s, average_bps=average_bps)
+    return ProportionalFairRule(window_s).shares(demand, 0.0, 1.0)
+
+
+def test_proportional_fair_shares_by_hand() -> None:
+    # e^d - 1 = 1: thresholds 0.5 and 1; water level 1.25
+    shares = proportional_fair(np.array([2.0, 1.0]), np.array([1.0, 1.0]), math.log(2.0))
+    assert shares == pytest.approx([0.75, 0.25], rel=1e-14)
+    # thresholds 0.25, 1, 2: the level is 1.125 over the first two
+    gain, average = np.array([4.0, 1.0, 1.0]), np.array([1.0, 1.0, 2.0])
+    shares = proportional_fair(gain, average, 3.0 * math.log(2.0), window_s=3.0)
+    assert shares == pytest.approx([0.875, 0.125, 0.0], rel=1e-14)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 30), st.floats(1e-4, 10.0))
+def test_proportional_fair_shares_are_the_best_for_the_sum_of_logs(
+    seed: int, n: int, slot_left_s: float
+) -> None:
+    """Karush-Kuhn-Tucker: equal marginal gain where there is a share, no more where there is none.
+
+    d/dx_n log(T e^-d + (1 - e^-d) x R) = R / (T + (e^d - 1) x R) up to a common factor.
+    """
+    rng = np.random.default_rng(seed)
+    gain, average = rng.exponential(size=n) + 1e-3, rng.exponential(size=n) + 1e-3
+    x = proportional_fair(gain, average, slot_left_s)
+    assert x.sum() == pytest.approx(1.0, rel=1e-12)
+    marginal = gain / (average + math.expm1(slot_left_s) * x * gain)
+    assert marginal[x > 1e-9] == pytest.approx(marginal.max(), rel=1e-6)
+
+
+def test_proportional_fair_limits() -> None:
+    gain, average = np.array([4.0, 9.0, 1.0]), np.array([1.0, 3.0, 0.2])
+    assert proportional_fair(gain, average, 1e-9).tolist() == [0.0, 0.0, 1.0]  # argmax R/T
+    assert proportional_fair(gain, average, 50.0) == pytest.approx([1 / 3] * 3, rel=1e-12)
+    assert proportional_fair(gain, average, math.inf) == pytest.approx([1 / 3] * 3, rel=1e-15)
+    deaf = np.array([0.0, 2.0, 1.0])
+    assert proportional_fair(deaf, average, 50.0) == pytest.approx([0.0, 0.5, 0.5], rel=1e-12)
+    assert proportional_fair(np.zeros(3), average, 0.1) == pytest.approx([1 / 3] * 3)
+
+
 def test_every_scenario_rule_is_built() -> None:
-    assert sharing_rule(EqualShare()) == EqualShareRule()
-    assert sharing_rule(WorkConserving()) == WorkConservingRule()
-    assert sharing_rule(EqualFinish()) == EqualFinishRule("never")
-    assert sharing_rule(EqualFinish(resolve="on_event")) == EqualFinishRule("on_event")
-    assert [rule.replans for rule in (EqualFinishRule(), EqualFinishRule("on_event"))] == [
-        False,
-        True,
-    ]
+    built = {
+        EqualShare(): EqualShareRule(),
+        WorkConserving(): WorkConservingRule(),
+        EqualFinish(): EqualFinishRule("never"),
+        EqualFinish(resolve="on_event"): EqualFinishRule("on_event"),
+        EqualFinish(resolve="every_slot"): EqualFinishRule("every_slot"),
+        MaxMin(): MaxMinRule(),
+        TdmaFifo(): FifoRule(),
+        ProportionalFair(window_s=0.2): ProportionalFairRule(0.2),
+    }
+    for config, rule in built.items():
+        assert sharing_rule(config) == rule
+    assert {config.kind for config in built} == {kind.name for kind in list_kinds("bandwidth")}
+    assert [rule for rule in built.values() if not rule.replans] == [EqualFinishRule()]
+    seeing_slots = [EqualFinishRule("every_slot"), ProportionalFairRule(0.2)]
+    assert [rule for rule in built.values() if rule.every_slot] == seeing_slots

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.network.links import run, start
 from wirelessfl.errors import InputError
 from wirelessfl.network.channel import Channel, build_channel
-from wirelessfl.network.fluid import Flows, Fluid, State
+from wirelessfl.network.fluid import Fluid
 from wirelessfl.network.sharing import EqualShareRule
 from wirelessfl.network.trace_replay import RateTrace, read_traces, write_traces
 from wirelessfl.scenario.network import Downlink, NetworkConfig, Replay, Uplink
@@ -60,7 +61,7 @@ def test_a_share_carries_its_share_of_the_measured_rate(file: Path):
 
 
 def test_distances_are_unknown(file: Path):
-    assert np.isnan(channel(file).distance_m).all()
+    assert np.isnan(channel(file).distances_m(np.arange(2), 0.0)).all()
 
 
 def test_traces_are_dealt_out_in_turn_and_later_clients_start_elsewhere(tmp_path: Path):
@@ -114,12 +115,7 @@ def test_a_transfer_waits_through_an_outage_of_the_trace(tmp_path: Path):
     path = tmp_path / "tunnel.csv"
     path.write_text(HEADER + "0,0,1,2\n1,0,1,0\n2,0,1,0\n3,0,1,1\n", encoding="utf-8")
     fluid = Fluid(channel(path, clients=1), "uplink", UPLINK_HZ, EqualShareRule())
-    flows = Flows(np.array([0]), *(np.array([x]) for x in (2.25e6, 0.0, 0.0, math.inf)))
-    none = np.zeros(0)
-    state = State(0.0, none, none, none, none.astype(bool)).joined_by(flows.bits)
-    state = fluid.settle(flows, state, replan=True)
-    while np.isnan(state.finish_s).any():
-        state = fluid.step(flows, state)
+    state = run(fluid, *start(fluid, [2.25e6]))
     assert state.finish_s[0] == pytest.approx(3.25)
 
 
@@ -178,6 +174,17 @@ def test_a_bad_trace_is_refused_with_its_line(tmp_path: Path, text: str, complai
         read_traces(path, clients=2)
     assert str(caught.value).startswith(f"{path}{complaint}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("last", "fits"), [("2.009", True), ("1.991", True), ("2.012", False)])
+def test_printed_times_may_be_off_by_a_hundredth_of_a_step(tmp_path: Path, last: str, fits: bool):
+    path = tmp_path / "rounded.csv"
+    path.write_text(HEADER + f"0,0,1,1\n1,0,1,1\n{last},0,1,1\n", encoding="utf-8")
+    if fits:
+        assert len(read_traces(path, 1)[0].uplink_mbps) == 3
+    else:
+        with pytest.raises(InputError, match=r":4: a gap: time_s is 2\.012, must be 2;"):
+            read_traces(path, 1)
 
 
 def test_a_file_that_is_no_text_or_not_there_is_refused(tmp_path: Path):

@@ -2,71 +2,34 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.network.fake_channel import FakeChannel
+from tests.network.links import HELD, RULES, assert_same_story, link_over, story
+from wirelessfl.errors import InputError
 from wirelessfl.network.channel import build_channel
+from wirelessfl.network.engines import fluid_engine
+from wirelessfl.network.fifo import Fifo
 from wirelessfl.network.fluid import Fluid
-from wirelessfl.network.link import Link, Transfer
+from wirelessfl.network.held_shares import HeldShares
+from wirelessfl.network.link import Transfer
 from wirelessfl.network.sharing import (
     EqualFinishRule,
     EqualShareRule,
+    FifoRule,
     Floats,
+    MaxMinRule,
+    ProportionalFairRule,
     SharingRule,
     WorkConservingRule,
 )
-from wirelessfl.network.virtual_time import Engine, VirtualTime, fluid_engine
-from wirelessfl.scenario.network import NetworkConfig
-
-RULES = [EqualShareRule(), WorkConservingRule(), EqualFinishRule(), EqualFinishRule("on_event")]
-HELD = EqualFinishRule()
-
-
-@dataclass
-class Story:
-    """What one link went through, and what could be seen of it at every step."""
-
-    link: Link
-    transfers: list[Transfer] = field(default_factory=list)
-    seen: list[Floats] = field(default_factory=list)
-
-    def look(self) -> None:
-        self.seen += [transfer.sent_bits for transfer in self.transfers]
-        self.seen += [transfer.finish_s for transfer in self.transfers]
-        self.seen.append(np.array([self.link.bits_sent]))
-
-
-def story(
-    engine: Engine, rule: SharingRule, channel: FakeChannel, seed: int, leaving: float = 0.0
-) -> Story:
-    """Random submissions and cancellations, some at the instant of an event, all looked at."""
-    rng = np.random.default_rng(seed)
-    env = simpy.Environment()
-    told = Story(Link(env, channel, "uplink", 2.0, rule, engine))
-    for _ in range(8):
-        env.run(until=env.now + rng.choice([rng.exponential(2.0), 1.0]))
-        for _ in range(rng.integers(3)):
-            n = int(rng.integers(1, 7))
-            bits = rng.exponential(3.0, n) * (rng.random(n) < 0.9)
-            ready = env.now + rng.exponential(4.0, n) * (rng.random(n) < 0.5)
-            expected = np.where(rng.random(n) < 0.9, ready, env.now + 1.0)
-            leave = np.where(rng.random(n) < leaving, env.now + rng.exponential(6.0, n), math.inf)
-            who = rng.integers(len(np.asarray(channel.quality)), size=n)
-            told.transfers.append(told.link.submit(who, bits, ready, leave, expected))
-        told.look()
-        if told.transfers and rng.random() < 0.4:
-            victim = told.transfers[rng.integers(len(told.transfers))]
-            told.link.cancel(victim, rng.random(len(victim.bits)) < 0.5)
-        told.look()
-    env.run()
-    told.look()
-    return told
+from wirelessfl.network.slot_sharing import SlotSharing
+from wirelessfl.network.virtual_time import VirtualTime
+from wirelessfl.scenario.network import Engine, NetworkConfig
 
 
 @settings(deadline=None, max_examples=25)
@@ -74,24 +37,10 @@ def story(
 @given(seed=st.integers(0, 10**6), leaving=st.sampled_from([0.0, 0.3]))
 def test_both_engines_tell_the_same_story(rule: SharingRule, seed: int, leaving: float) -> None:
     channel = FakeChannel(np.random.default_rng(seed).uniform(0.2, 5.0, 6))
-    slotted = story("slotted", rule, channel, seed, leaving)
-    virtual = story("virtual_time", rule, channel, seed, leaving)
-    assert len(virtual.seen) == len(slotted.seen)
-    for ours, theirs in zip(virtual.seen, slotted.seen, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-9)
-    assert_same_usage(virtual.link, slotted.link)
-
-
-def assert_same_usage(one: Link, other: Link) -> None:
-    """The same bandwidth in use at every time but those within rounding of a change."""
-    (one_s, one_hz), (other_s, other_hz) = one.utilisation(), other.utilisation()
-    assert (np.diff(one_s) > 0).all()
-    edge_s = np.sort(np.concatenate([one_s, other_s]))
-    gap_s = np.diff(edge_s)
-    time_s = (edge_s[:-1] + gap_s / 2)[gap_s > 1e-6]
-    one_used = one_hz[np.searchsorted(one_s, time_s) - 1]
-    other_used = other_hz[np.searchsorted(other_s, time_s) - 1]
-    assert one_used == pytest.approx(other_used, rel=1e-9, abs=1e-12)
+    assert_same_story(
+        story(link_over(channel, rule, 2.0, "virtual_time"), 6, seed, leaving),
+        story(link_over(channel, rule, 2.0, "slotted"), 6, seed, leaving),
+    )
 
 
 @settings(deadline=None, max_examples=15)
@@ -100,15 +49,14 @@ def test_held_shares_need_neither_linear_rates_nor_true_reports(seed: int, conca
     rng = np.random.default_rng(seed)
     quality = rng.uniform(0.2, 5.0, 6)
     channel = FakeChannel(quality, concave=concave, reported=quality * rng.uniform(0.5, 2.0, 6))
-    slotted = story("slotted", HELD, channel, seed)
-    virtual = story("virtual_time", HELD, channel, seed)
-    for ours, theirs in zip(virtual.seen, slotted.seen, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-9)
-    assert_same_usage(virtual.link, slotted.link)
+    assert_same_story(
+        story(link_over(channel, HELD, 2.0, "virtual_time"), 6, seed),
+        story(link_over(channel, HELD, 2.0, "slotted"), 6, seed),
+    )
 
 
 def project(rule: SharingRule, bits: Floats, ready_s: Floats, engine: Engine = "auto") -> Transfer:
-    link = Link(simpy.Environment(), FakeChannel(np.ones(1)), "uplink", 1.0, rule, engine)
+    link = link_over(FakeChannel(np.ones(1)), rule, engine=engine)
     return link.submit(np.zeros(len(bits), int), bits, ready_s)
 
 
@@ -128,33 +76,44 @@ def test_a_flow_ready_when_the_last_one_ends_opens_a_new_busy_period() -> None:
 
 @pytest.mark.parametrize("engine", ["auto", "slotted"])
 def test_a_dead_client_among_others_is_stepped(engine: Engine) -> None:
-    link = Link(
-        simpy.Environment(), FakeChannel([0.0, 1.0]), "uplink", 1.0, EqualShareRule(), engine
-    )
+    link = link_over(FakeChannel([0.0, 1.0]), EqualShareRule(), engine=engine)
     transfer = link.submit([0, 1], [1.0, 1.0], leave_s=[3.0, math.inf])
     assert transfer.finish_s.tolist() == [math.inf, 2.0]
 
 
+CONSTANT, FADING = FakeChannel(np.ones(1)), FakeChannel(np.ones(1), slot_s=0.1)
+NARROWING = FakeChannel(np.ones(1), concave=True)
+FADING_NARROWING = FakeChannel(np.ones(1), slot_s=0.1, concave=True)
+
+
 @pytest.mark.parametrize(
-    ("channel", "rule", "leaps"),
+    ("channel", "rule", "auto", "slotted"),
     [
-        (FakeChannel(np.ones(1)), EqualShareRule(), True),
-        (FakeChannel(np.ones(1)), WorkConservingRule(), True),
-        (FakeChannel(np.ones(1)), EqualFinishRule("on_event"), True),
-        (FakeChannel(np.ones(1), concave=True), EqualShareRule(), False),
-        (FakeChannel(np.ones(1), concave=True), HELD, True),
-        (FakeChannel(np.ones(1), reported=np.ones(1)), WorkConservingRule(), False),
-        (FakeChannel(np.ones(1), slot_s=0.1), EqualShareRule(), False),
-        (FakeChannel(np.ones(1), slot_s=0.1), HELD, False),
+        (CONSTANT, EqualShareRule(), VirtualTime, Fluid),
+        (CONSTANT, WorkConservingRule(), VirtualTime, Fluid),
+        (CONSTANT, EqualFinishRule("on_event"), VirtualTime, Fluid),
+        (CONSTANT, MaxMinRule(), VirtualTime, Fluid),
+        (CONSTANT, FifoRule(), VirtualTime, Fluid),
+        (CONSTANT, ProportionalFairRule(), VirtualTime, Fluid),
+        (NARROWING, EqualShareRule(), Fluid, Fluid),
+        (NARROWING, HELD, VirtualTime, Fluid),
+        (FakeChannel(np.ones(1), reported=np.ones(1)), WorkConservingRule(), Fluid, Fluid),
+        (FADING, EqualShareRule(), SlotSharing, SlotSharing),
+        (FADING_NARROWING, EqualShareRule(), Fluid, Fluid),
+        (FADING, HELD, HeldShares, HeldShares),
+        (FADING_NARROWING, HELD, HeldShares, HeldShares),
+        (FADING, FifoRule(), Fifo, Fifo),
+        (FADING, WorkConservingRule(), Fluid, Fluid),
+        (FADING, ProportionalFairRule(), Fluid, Fluid),
     ],
 )
 def test_the_engine_follows_from_channel_and_rule(
-    channel: FakeChannel, rule: SharingRule, leaps: bool
+    channel: FakeChannel, rule: SharingRule, auto: type[Fluid], slotted: type[Fluid]
 ) -> None:
-    assert isinstance(fluid_engine("auto", channel, "uplink", 1.0, rule), VirtualTime) == leaps
-    assert type(fluid_engine("slotted", channel, "uplink", 1.0, rule)) is Fluid
-    if not leaps:
-        with pytest.raises(ValueError, match="virtual time needs constant rates"):
+    assert type(fluid_engine("auto", channel, "uplink", 1.0, rule)) is auto
+    assert type(fluid_engine("slotted", channel, "uplink", 1.0, rule)) is slotted
+    if auto is not VirtualTime:
+        with pytest.raises(InputError, match=r"uplink.engine: virtual_time needs rates that never"):
             fluid_engine("virtual_time", channel, "uplink", 1.0, rule)
 
 
@@ -181,17 +140,19 @@ def test_a_hundred_thousand_flows_are_soon_projected(rule: SharingRule) -> None:
     assert time.process_time() - began < 5.0  # a tenth is typical
 
 
+@pytest.mark.parametrize("rule", [EqualShareRule(), FifoRule()])
 @pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
-def test_mean_sojourn_of_a_markovian_queue_that_shares_its_processor(load: float) -> None:
-    """M/M/1-PS with mu = 1: 1 / (mu - lambda), within 3 standard errors from batch means.
+def test_mean_sojourn_of_a_markovian_queue(rule: SharingRule, load: float) -> None:
+    """M/M/1 with mu = 1, shared or first come first served: 1 / (mu - lambda), within 3 standard
+    errors (99.7%) from 50 batch means.
 
     The queue forgets in about 1 / (1 - sqrt(load))^2 = 380 service times at the highest load; each
-    of the 50 batches lasts at least 8,000.
+    of the batches lasts at least 8,000.
     """
     rng = np.random.default_rng(42)
     n = 400_000
     ready, bits = np.cumsum(rng.exponential(1 / load, n)), rng.exponential(size=n)
-    sojourn = project(EqualShareRule(), bits, ready).finish_s - ready
+    sojourn = project(rule, bits, ready).finish_s - ready
     batches = sojourn.reshape(50, -1).mean(axis=1)
     error = batches.std(ddof=1) / math.sqrt(50)
     mean = 1 / (1 - load)

@@ -51,7 +51,7 @@ def test_a_section_with_a_choice_requires_its_kind():
     definitions = json_schema()["$defs"]
     assert definitions["Jakes"]["required"] == ["kind"]
     assert definitions["FixedPlacement"]["required"] == ["kind", "distances"]
-    assert "required" not in definitions["TinyVit"]
+    assert "required" not in definitions["LoraConfig"]
 
 
 def test_kinds_have_a_summary_and_their_fields_with_default_and_unit():

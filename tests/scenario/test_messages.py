@@ -43,7 +43,7 @@ def test_a_bare_number_is_told_to_bring_its_unit():
 def test_an_unknown_key_gets_the_nearest_name():
     assert message("network: {uplink: {bandwith: 5 MHz}}") == (
         "x.yaml:2:20: network.uplink.bandwith: unknown key 'bandwith'; did you mean 'bandwidth'? "
-        "(allowed: bandwidth, power, noise_figure, power_mode)"
+        "(allowed: bandwidth, power, noise_figure, power_mode, engine)"
     )
 
 

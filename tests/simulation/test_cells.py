@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.simulation.test_rounds import TWO, rate_bps
+from wirelessfl.device.build import build_presence
 from wirelessfl.device.fleet import build_fleet
 from wirelessfl.errors import InputError
 from wirelessfl.network.channel import build_channel
@@ -17,6 +18,7 @@ from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import loads
 from wirelessfl.simulation import simulate
 from wirelessfl.simulation.engine import shared_learner
+from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
 
 # Two cells far apart with two clients each (fixed distances: client n is in cell n mod 2).
@@ -50,10 +52,10 @@ def test_a_round_over_two_cells_and_a_backhaul_is_what_one_computes_by_hand(tmp_
     east = {"latency": "200 ms", "rate": 2500}
     two = scenario(tmp_path, west, east, "strategy.bandwidth.kind=equal_share")
     trace = simulate(two)
-    learner = shared_learner(two)
-    bits = float(learner.payload_bits(4))
+    workload = shared_learner(two).workload
+    bits = float(workload.payload_bits(4))
     clients = trace.clients.sort_values("client")
-    flops = learner.local_flops(np.arange(4), np.full(4, 4))
+    flops = workload.local_flops(np.arange(4), np.full(4, 4))
     pipes_bps, latencies_s = (3500.0, 2500.0), (0.03, 0.23)  # 6000 is shared by both routes
 
     assert clients["cell"].tolist() == [0, 1, 0, 1]
@@ -121,13 +123,15 @@ def test_planners_see_one_pool_of_all_cells_and_the_latency_of_the_routes(tmp_pa
         topology = build_topology(scene.network, scene.seed)
         channel = build_channel(scene.network, 4, scene.seed, topology.xy_m)
         fleet = build_fleet(scene.devices, scene.seed)
-        observer = Observer(scene, channel, topology, fleet, shared_learner(scene))
-        seen.append(observer.observe(0, 0.0))
+        workload = shared_learner(scene).workload
+        presence, gate = build_presence(scene.devices, scene.seed), memory_gate(fleet, workload)
+        observer = Observer(scene, channel, topology, fleet, workload, presence, gate)
+        seen.append(observer.observe(0, 0.0, np.ones(4, bool)))
     both, one = seen
     assert both.uplink_hz == 2 * one.uplink_hz == 2 * 2e4
     assert both.downlink_hz == 2 * one.downlink_hz == 2 * 2e6
     assert (both.uplink_share_hz, both.downlink_share_hz) == (5e3, 5e5)
-    assert np.allclose(both.uplink_rate_bps, one.uplink_rate_bps)
+    assert np.allclose(both.uplink_rate_of(np.arange(4)), one.uplink_rate_of(np.arange(4)))
     waits_s = both.compute_fixed_s - one.compute_fixed_s
     assert waits_s == pytest.approx([0.03, 0.23, 0.03, 0.23])
     assert both.server_overhead_s - one.server_overhead_s == pytest.approx(0.13)

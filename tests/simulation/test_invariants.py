@@ -17,8 +17,16 @@ VARIANTS = [
     ("strategy.kind=full", "server.deadline=3 s", "network.fading.kind=none"),
     (
         "strategy.kind=full",
+        "stop.rounds=10",
+        "devices.availability={kind: on_off, mean_on: 6 s, mean_off: 2 s}",
+        "devices.failures={crash_probability: 0.2, reboot: 2 s, upload_loss_probability: 0.3}",
+        "devices.background={jobs_per_hour: 1200, duration: 1 s}",
+    ),
+    (
+        "strategy.kind=full",
         "devices.count=20",
-        "devices.failures.drop_probability=0.3",
+        "devices.availability={kind: on_off, mean_on: 6 s, mean_off: 2 s}",
+        "devices.failures={drop_probability: 0.3, crash_probability: 0.2, reboot: 2 s}",
         "server.deadline=6 s",
         "network.topology={kind: hex_grid, rings: 1}",
         "network.backhaul={latency: 50 ms, rate: 2 Mbit/s}",
@@ -62,7 +70,7 @@ def test_time_goes_forward_and_bits_and_bandwidth_are_conserved(small, accesses,
         ends = (work["compute_start_s"] + work["compute_s"]).to_numpy()
         assert (work["compute_start_s"].to_numpy()[1:] >= ends[:-1] - 1e-9).all()
 
-    payload = engine.shared_learner(scenario).payload_bits(clients["rank"])
+    payload = engine.shared_learner(scenario).workload.payload_bits(clients["rank"])
     delivered = (clients["outcome"] == "completed").to_numpy()
     assert np.allclose(clients["uplink_bits"][delivered], payload[delivered], rtol=1e-9)
     assert (clients["uplink_bits"] <= payload * (1 + 1e-9)).all()

@@ -72,13 +72,13 @@ def test_a_round_of_two_clients_is_what_one_computes_by_hand(rule: str):
     scenario = loads(TWO, "two.yaml", [f"strategy.bandwidth.kind={rule}"])
     trace = simulate(scenario)
     learner = shared_learner(scenario)
-    bits = float(learner.payload_bits(4))
+    bits = float(learner.workload.payload_bits(4))
     both = np.arange(2)
 
     clients = trace.clients.sort_values("client")
     flops_per_s = np.where(clients["profile"] == "slow", 8e6, 40e6)
     downloaded = np.full(2, 2 * bits / rate_bps(2e6, 30, 7))  # together, each half of the link
-    ready = downloaded + learner.local_flops(both, np.full(2, 4)) / flops_per_s
+    ready = downloaded + learner.workload.local_flops(both, np.full(2, 4)) / flops_per_s
     uploaded = finishes(rule, ready, bits / rate_bps(2e4, 20, 5))
 
     assert 0 < np.ptp(ready) < 2 * bits / rate_bps(2e4, 20, 5)  # the uploads really overlap

@@ -19,6 +19,7 @@ def observation(
         "weights": weights / weights.sum(),
         "rank": rank,
         "max_rank": np.full(clients, rank),
+        "available": np.ones(clients, dtype=bool),
         "fixed_bits": 1e5,
         "bits_per_rank": 1e6,
         "uplink_hz": 5e6,
@@ -31,4 +32,7 @@ def observation(
         "compute_per_rank_s": np.exp(rng.uniform(np.log(0.02), np.log(0.2), clients)),
         "server_overhead_s": 0.5,
     }
-    return Observation(**{**values, **changes})  # type: ignore[arg-type]
+    values |= changes
+    for link in ("uplink", "downlink"):
+        values[f"{link}_rate_of"] = values.pop(f"{link}_rate_bps").__getitem__  # type: ignore
+    return Observation(**values)  # type: ignore[arg-type]

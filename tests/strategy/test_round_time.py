@@ -13,7 +13,7 @@ from wirelessfl.scenario.sharing import EqualFinish as EqualFinishConfig
 from wirelessfl.scenario.sharing import WorkConserving as WorkConservingConfig
 from wirelessfl.strategy.observation import Floats
 from wirelessfl.strategy.planner import mean_field_s
-from wirelessfl.strategy.round_model import expected_round_s, round_model
+from wirelessfl.strategy.round_model import CROWD, expected_round_s, round_model
 from wirelessfl.strategy.round_time import (
     EqualFinish,
     SharingTime,
@@ -193,3 +193,24 @@ def test_waiting_for_an_unreachable_client_takes_forever() -> None:
     config = WorkConservingConfig()
     assert expected_round_s(seen, config, np.full(3, 0.5), k) == np.inf
     assert expected_round_s(seen, config, np.array([0.5, 0, 0.5]), k) < np.inf
+
+
+@pytest.mark.parametrize("link", ["uplink", "downlink"])
+def test_so_does_waiting_for_one_in_a_crowd(link: str) -> None:
+    rates = {f"{link}_rate_bps": np.where(np.arange(CROWD + 1) == 7, 0.0, 1e5)}
+    seen = observation(clients=CROWD + 1, **rates)
+    q, k = np.full(CROWD + 1, 0.5), np.full(CROWD + 1, 16)
+    assert expected_round_s(seen, WorkConservingConfig(), q, k) == np.inf
+    q[7] = 0.0
+    assert expected_round_s(seen, WorkConservingConfig(), q, k) < np.inf
+
+
+def test_a_crowd_is_predicted_as_a_small_population_would_be() -> None:
+    """Certain participants leave nothing to sample, so both ways must agree."""
+    seen = observation(clients=CROWD + 200)
+    chosen = np.arange(CROWD + 200) < 50
+    q, k = chosen.astype(float), np.full(CROWD + 200, 16)
+    few = seen.only(np.flatnonzero(chosen))
+    crowd_s = expected_round_s(seen, WorkConservingConfig(), q, k)
+    few_s = expected_round_s(few, WorkConservingConfig(), q[chosen], k[chosen])
+    assert crowd_s == pytest.approx(few_s, rel=1e-12)

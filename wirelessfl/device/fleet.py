@@ -3,7 +3,7 @@
     t = jitter * ( max(FLOPs / effective_flops, bytes / memory_bandwidth) + start_overhead )
 
 Everything random is a pure function of (seed, client, round), so every strategy of a comparison
-meets the same slow devices and the same drop-outs in the same rounds.
+meets the same slow devices, drop-outs, crashes and lost uploads in the same rounds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from wirelessfl.randomness import exponential, normal, uniform
 from wirelessfl.scenario.devices import (
+    DeviceProfile,
     DevicesConfig,
+    Failures,
     Jitter,
     LognormalJitter,
     RadioPower,
@@ -38,10 +40,15 @@ class Fleet:
         effective_flops: FLOP/s that training sustains.
         memory_bandwidth: Bytes/s.
         memory_bytes: Memory that training can use.
+        workers: Jobs that run at a time.
         start_overhead_s: Time a local round takes before its work.
-        compute_power_w: Power while training, NaN where it is not known.
+        compute_power_w: Power while training, NaN where it is not known, 0 where its energy
+            follows from its operations.
+        joules_per_flop: Energy of an operation, 0 where it follows from time.
+        receive_power_w: Power while downloading, 0 where it is not counted.
+        idle_power_w: Power while waiting, 0 where it is not counted.
         jitter: How computing times vary about their mean.
-        drop_probability: Chance of dropping out of a round.
+        failures: What goes wrong, and how often.
         radio: What transmitting costs.
     """
 
@@ -50,10 +57,14 @@ class Fleet:
     effective_flops: Floats
     memory_bandwidth: Floats
     memory_bytes: Floats
+    workers: Ints
     start_overhead_s: Floats
     compute_power_w: Floats
+    joules_per_flop: Floats
+    receive_power_w: Floats
+    idle_power_w: Floats
     jitter: Jitter
-    drop_probability: float
+    failures: Failures
     radio: RadioPower
 
     @property
@@ -96,19 +107,41 @@ class Fleet:
 
         Uniform on (0, 1) for those that drop out, infinity for those that stay.
         """
-        drops = uniform(self.seed, "drop-out", clients, round) < self.drop_probability
-        fraction = uniform(self.seed, "drop-out-moment", clients, round)
-        return np.where(drops, fraction, np.inf)
+        return self._failing(clients, round, "drop-out", self.failures.drop_probability)
 
-    def compute_j(self, clients: Ints, duration_s: ArrayLike) -> Floats:
-        """Energy of training that long; NaN for devices of unknown power. [n]"""
-        return self.compute_power_w[clients] * np.asarray(duration_s, dtype=np.float64)
+    def crash_fraction(self, clients: Ints, round: int) -> Floats:
+        """Share of its computation after which a client's device crashes; as `drop_fraction`."""
+        return self._failing(clients, round, "crash", self.failures.crash_probability)
 
-    def transmit_j(self, duration_s: ArrayLike, power_dbm: float) -> Floats:
-        """Energy of transmitting that long: (P_radiated / eta_PA + P_circuit) * t. [n]"""
+    def loses_upload(self, clients: Ints, round: int) -> NDArray[np.bool_]:
+        """Whose upload will be corrupt, if there is one. [n]"""
+        draw = uniform(self.seed, "upload-loss", clients, round)
+        return np.asarray(draw < self.failures.upload_loss_probability)
+
+    def _failing(self, clients: Ints, round: int, stream: str, probability: float) -> Floats:
+        fails = uniform(self.seed, stream, clients, round) < probability
+        fraction = uniform(self.seed, f"{stream}-moment", clients, round)
+        return np.where(fails, fraction, np.inf)
+
+    def compute_j(self, clients: Ints, duration_s: ArrayLike, flops: ArrayLike = 0.0) -> Floats:
+        """Energy of training so long, in which so many operations are done. [n]
+
+        Power times time, or kappa * cycles * frequency^2 where the profile gives a processor; NaN
+        for devices of unknown power.
+        """
+        by_time = self.compute_power_w[clients] * np.asarray(duration_s, dtype=np.float64)
+        return by_time + self.joules_per_flop[clients] * np.asarray(flops, dtype=np.float64)
+
+    def transmit_w(self, power_dbm: float, occupancy: ArrayLike = 1.0) -> Floats:
+        """Power drawn while transmitting: P_radiated / eta_PA + P_circuit. [n]
+
+        Args:
+            power_dbm: What the client radiates with the whole band in use.
+            occupancy: Share of that it radiates. [n] or one for all.
+        """
         radiated_w: float = 10.0 ** (power_dbm / 10.0 - 3.0)
-        drawn_w = radiated_w / self.radio.pa_efficiency + self.radio.circuit_power_w
-        return np.asarray(duration_s, dtype=np.float64) * drawn_w
+        amplifier_w = radiated_w / self.radio.pa_efficiency
+        return np.asarray(occupancy, dtype=np.float64) * amplifier_w + self.radio.circuit_power_w
 
 
 def largest_remainder(shares: Mapping[str, float], total: int) -> dict[str, int]:
@@ -123,6 +156,12 @@ def largest_remainder(shares: Mapping[str, float], total: int) -> dict[str, int]
     for name in by_remainder[: total - sum(counts.values())]:
         counts[name] += 1
     return counts
+
+
+def _compute_power_w(device: DeviceProfile) -> float:
+    if device.cpu is not None:
+        return 0.0
+    return np.nan if device.compute_power_w is None else device.compute_power_w
 
 
 def build_fleet(config: DevicesConfig, seed: int) -> Fleet:
@@ -141,9 +180,13 @@ def build_fleet(config: DevicesConfig, seed: int) -> Fleet:
         effective_flops=column([device.training_flops for device in devices]),
         memory_bandwidth=column([device.memory_bandwidth_bytes_per_s for device in devices]),
         memory_bytes=column([device.memory_bytes for device in devices]),
+        workers=np.array([device.workers for device in devices])[kind],
         start_overhead_s=column([device.start_overhead_s for device in devices]),
-        compute_power_w=column([device.compute_power_w or np.nan for device in devices]),
+        compute_power_w=column([_compute_power_w(device) for device in devices]),
+        joules_per_flop=column([device.joules_per_flop for device in devices]),
+        receive_power_w=column([device.receive_power_w or 0.0 for device in devices]),
+        idle_power_w=column([device.idle_power_w or 0.0 for device in devices]),
         jitter=config.jitter,
-        drop_probability=config.failures.drop_probability,
+        failures=config.failures,
         radio=config.radio,
     )

@@ -29,8 +29,6 @@ def weighted_sum(
     return total
 
 
-def apply(
-    model: Vector, deltas: Sequence[Vector], weights: NDArray[np.float64], step: float
-) -> Vector:
-    """The model after one aggregation; arguments as for `weighted_sum`, and the server's step."""
-    return (model + step * weighted_sum(deltas, weights, len(model))).astype(np.float32)
+def apply(model: Vector, total: NDArray[np.float64], step: float) -> Vector:
+    """The model after one aggregation of updates, whose `weighted_sum` is `total`."""
+    return (model + step * total).astype(np.float32)

@@ -1,24 +1,18 @@
 """What one local step costs a device, counted while it runs rather than derived by hand.
 
-A training step of m samples and k components per module is bilinear in both:
-
-    cost(m, k) = constant + per_rank k + m (per_sample + per_sample_rank k),
-
-so four counted steps give it everywhere: FLOPs exactly, bytes within half a percent from two
-samples on (with one, torch copies less). FLOPs are those of matrix products (torch's counter);
-bytes are all operands read and results written by every operator, without any cache; activations
-are what autograd keeps for the backward pass.
+The cost is bilinear in samples and components, so four counted steps give it everywhere: FLOPs
+exactly, bytes within half a percent from two samples on (with one, torch copies less). FLOPs are
+those of matrix products (torch's counter); bytes are all operands read and results written by every
+operator, without any cache; activations are what autograd keeps for the backward pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from peft import PeftModel
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -29,36 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from wirelessfl.learning.cohort import stacked_adapters
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.task import Samples
-
-
-@dataclass(frozen=True)
-class Bilinear:
-    """constant + per_rank k + m (per_sample + per_sample_rank k)."""
-
-    constant: float
-    per_rank: float
-    per_sample: float
-    per_sample_rank: float
-
-    def __call__(self, samples: ArrayLike, rank: ArrayLike) -> NDArray[np.float64]:
-        """Cost of one step of `samples` samples and `rank` components; arrays broadcast."""
-        m, k = np.asarray(samples, np.float64), np.asarray(rank, np.float64)
-        return self.constant + self.per_rank * k + m * (self.per_sample + self.per_sample_rank * k)
-
-
-@dataclass(frozen=True)
-class StepCost:
-    """Cost of one local training step.
-
-    Attributes:
-        flops: Floating-point operations of the matrix products, forward and backward.
-        bytes: Memory traffic without caches.
-        activation_bytes: Memory that autograd holds between the passes.
-    """
-
-    flops: Bilinear
-    bytes: Bilinear
-    activation_bytes: Bilinear
+from wirelessfl.learning.workload import Bilinear, StepCost
 
 
 def count_step_cost(model: PeftModel, layout: Layout, samples: Samples) -> StepCost:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch.nn import functional as F  # noqa: N812
 
 from wirelessfl.learning.adapter import add_adapter
 from wirelessfl.learning.cohort import train_cohort
-from wirelessfl.learning.cost import StepCost, count_step_cost
+from wirelessfl.learning.cost import count_step_cost
 from wirelessfl.learning.digits import digits_task
 from wirelessfl.learning.jobs import GradientJob, Update, Vector
 from wirelessfl.learning.layout import ADAPTER, layout_of
@@ -28,11 +27,10 @@ from wirelessfl.learning.sketch import active_components
 from wirelessfl.learning.task import Task
 from wirelessfl.learning.threads import torch_threads
 from wirelessfl.learning.tiny_vit import HEAD, Progress, tiny_vit
-from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.learning.workload import Workload
+from wirelessfl.scenario.learning import LearningConfig, TinyVit
 
 _EVALUATION_BATCH = 128
-_DTYPE_BITS = 32
-_BITS_PER_BYTE = 8
 
 _ENGINES = {"cohort": train_cohort, "reference": train_one_by_one}
 
@@ -51,6 +49,7 @@ def build_learner(
     Raises:
         InputError: The section asks for something the task or the model cannot give.
     """
+    assert isinstance(config.model, TinyVit)
     task = digits_task()
     base = tiny_vit(config.model, task, progress)
     model = add_adapter(base, config.lora, HEAD, seed)
@@ -63,7 +62,6 @@ class Learner:
     Attributes:
         clients: Number of clients.
         samples: |D_n|, samples each client holds `[clients]`.
-        weights: a_n = |D_n| / |D| `[clients]`.
         rank: gamma, components per adapted layer.
         parameters: Length of a model vector.
         initial: The model before any training `[parameters]`.
@@ -79,7 +77,6 @@ class Learner:
         self._config, self._task, self._model, self._seed = config, task, model, seed
         self._owned = partition(config.partition, task.train.labels.numpy(), clients, seed)
         self.samples = np.array([len(rows) for rows in self._owned])
-        self.weights: NDArray[np.float64] = self.samples / self.samples.sum()
         self._layout = layout_of(model)
         self.rank, self.parameters = self._layout.rank, self._layout.size
         self.initial = self._layout.read(model)
@@ -87,37 +84,20 @@ class Learner:
         self._evaluated: dict[bytes, dict[str, float]] = {}
 
     @cached_property
-    def _cost(self) -> StepCost:
+    def workload(self) -> Workload:
+        """What training costs clients, counted while a step of the real model runs."""
         with torch_threads(self._config.threads):
-            return count_step_cost(self._model, self._layout, self._task.train)
-
-    def payload_bits(self, rank: ArrayLike) -> NDArray[np.float64]:
-        """Bits on the air, each way, of a client that trains `rank` components `[n]`.
-
-        float32 times (k * sum over modules of (d_in + d_out) + head parameters); which components
-        they are follows from the seed both sides know, and costs nothing.
-        """
-        numbers = np.asarray(rank) * self._layout.component_size + self._layout.head_size
-        return np.asarray(_DTYPE_BITS * numbers, np.float64)
-
-    def local_flops(self, clients: ArrayLike, rank: ArrayLike) -> NDArray[np.float64]:
-        """Floating-point operations of a round's local training `[n]`."""
-        return self._config.local.steps * self._cost.flops(self._batch(clients), rank)
-
-    def local_bytes(self, clients: ArrayLike, rank: ArrayLike) -> NDArray[np.float64]:
-        """Memory traffic of a round's local training in bytes, as if nothing were cached `[n]`."""
-        return self._config.local.steps * self._cost.bytes(self._batch(clients), rank)
-
-    def memory_bytes(self, rank: ArrayLike) -> NDArray[np.float64]:
-        """Memory that a full batch takes `[n]`: base, adapter, its optimiser, activations.
-
-        The adapter is held as parameters, gradients and, with momentum, velocities.
-        """
-        copies = 3 if self._config.local.momentum > 0 else 2
+            step = count_step_cost(self._model, self._layout, self._task.train)
         base = sum(p.numel() * p.element_size() for p in self._model.get_base_model().parameters())
-        base -= self.parameters * _DTYPE_BITS // _BITS_PER_BYTE
-        adapter = copies * self.payload_bits(rank) / _BITS_PER_BYTE
-        return base + adapter + self._cost.activation_bytes(self._config.local.batch, rank)
+        return Workload(
+            samples=self.samples,
+            rank=self.rank,
+            component_size=self._layout.component_size,
+            head_size=self._layout.head_size,
+            base_bytes=base - self.initial.nbytes,
+            step=step,
+            local=self._config.local,
+        )
 
     def train(self, jobs: Sequence[GradientJob], models: Mapping[int, Vector]) -> list[Update]:
         """Runs local training for every job.
@@ -186,11 +166,6 @@ class Learner:
         # PEFT keeps the names in a set, and a set is not written in the same order every time.
         config.target_modules = sorted(config.target_modules)  # type: ignore[attr-defined]
         config.save_pretrained(str(folder))
-
-    def _batch(self, clients: ArrayLike) -> NDArray[np.int64]:
-        """Samples in each local step of the given clients."""
-        held: NDArray[np.int64] = self.samples[np.asarray(clients)]
-        return np.minimum(held, self._config.local.batch)
 
     def _check(self, job: GradientJob, models: Mapping[int, Vector]) -> None:
         if not 0 <= job.client < self.clients:

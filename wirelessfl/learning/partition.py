@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.learning import DirichletPartition, Partition, ShardsPartition
+from wirelessfl.scenario.learning import (
+    DirichletPartition,
+    IidPartition,
+    Partition,
+    ShardsPartition,
+)
 
 Rows = NDArray[np.int64]
 
@@ -28,18 +33,12 @@ def partition(config: Partition, labels: NDArray[np.int64], clients: int, seed: 
     Raises:
         InputError: There are fewer samples (or shards' worth of samples) than clients.
     """
-    needed = clients * (config.per_client if isinstance(config, ShardsPartition) else 1)
-    if needed > len(labels):
-        raise InputError(
-            f"learning.partition: {len(labels)} training samples cannot give each of {clients} "
-            f"clients {needed // clients}; use at most {len(labels) * clients // needed} clients"
-        )
-    rng = randomness.generator(seed, "partition")
     if isinstance(config, ShardsPartition):
-        owned = _shards(labels, clients, config.per_client, rng)
+        dealt = _deal(config, len(labels), clients, seed)
+        shards = np.array_split(np.argsort(labels, kind="stable"), dealt.size)
+        owned = [np.concatenate([shards[shard] for shard in hand]) for hand in dealt]
     else:
-        sigma = config.size_sigma if config.sizes == "lognormal" else 0.0
-        sizes = _sizes(len(labels), rng.lognormal(sigma=sigma, size=clients))
+        sizes, rng = _sizes(config, len(labels), clients, seed)
         if isinstance(config, DirichletPartition):
             owned = _dirichlet(labels, sizes, config.alpha, rng)
         else:
@@ -47,12 +46,49 @@ def partition(config: Partition, labels: NDArray[np.int64], clients: int, seed: 
     return [np.sort(rows) for rows in owned]
 
 
-def _sizes(total: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Whole sizes in proportion to `shares` that add up to `total`, each at least 1."""
-    edges = np.cumsum(shares) / np.sum(shares) * (total - len(shares))
-    edges[-1] = total - len(shares)
+def holdings(config: Partition, samples: int, clients: int, seed: int) -> Rows:
+    """How many of `samples` training samples each client holds, whatever they are `[clients]`.
+
+    The same numbers as `partition` gives; errors as there.
+    """
+    if isinstance(config, ShardsPartition):
+        dealt = _deal(config, samples, clients, seed)
+        shard, longer = divmod(samples, dealt.size)  # as np.array_split cuts
+        return np.asarray(shard * config.per_client + (dealt < longer).sum(axis=1))
+    return _sizes(config, samples, clients, seed)[0]
+
+
+def _deal(config: ShardsPartition, samples: int, clients: int, seed: int) -> Rows:
+    """Shards of each client `[clients, per_client]`.
+
+    McMahan et al. (AISTATS 2017): sort by class, cut into equal shards, deal them out.
+    """
+    _check(samples, clients, config.per_client)
+    rng = randomness.generator(seed, "partition")
+    return rng.permutation(clients * config.per_client).reshape(clients, config.per_client)
+
+
+def _sizes(
+    config: DirichletPartition | IidPartition, samples: int, clients: int, seed: int
+) -> tuple[Rows, np.random.Generator]:
+    """Whole sizes that add up to `samples`, each at least 1, and the generator that goes on."""
+    _check(samples, clients, 1)
+    rng = randomness.generator(seed, "partition")
+    shares = rng.lognormal(
+        sigma=config.size_sigma if config.sizes == "lognormal" else 0.0, size=clients
+    )
+    edges = np.cumsum(shares) / np.sum(shares) * (samples - clients)
+    edges[-1] = samples - clients
     whole = np.rint(edges).astype(np.int64)
-    return 1 + whole - np.concatenate(([0], whole[:-1]))
+    return 1 + whole - np.concatenate(([0], whole[:-1])), rng
+
+
+def _check(samples: int, clients: int, each: int) -> None:
+    if clients * each > samples:
+        raise InputError(
+            f"learning.partition: {samples} training samples cannot give each of {clients} "
+            f"clients {each}; use at most {samples // each} clients"
+        )
 
 
 def _dirichlet(
@@ -76,12 +112,3 @@ def _dirichlet(
             [pool[a : a + n] for pool, a, n in zip(pools, left, taken, strict=True)]
         )
     return owned
-
-
-def _shards(
-    labels: NDArray[np.int64], clients: int, per_client: int, rng: np.random.Generator
-) -> list[Rows]:
-    """McMahan et al. (AISTATS 2017): sort by class, cut into equal shards, deal them out."""
-    shards = np.array_split(np.argsort(labels, kind="stable"), clients * per_client)
-    dealt = rng.permutation(len(shards)).reshape(clients, per_client)
-    return [np.concatenate([shards[shard] for shard in hand]) for hand in dealt]

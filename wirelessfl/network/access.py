@@ -21,11 +21,13 @@ from typing import Protocol
 import numpy as np
 import simpy
 
+from wirelessfl.network.build_link import build_link
 from wirelessfl.network.fading import Direction, Index
-from wirelessfl.network.fluid import RateSource
+from wirelessfl.network.flows import RateSource
 from wirelessfl.network.link import Link, Transfer, timeout_at
+from wirelessfl.network.multicast import MulticastLink
 from wirelessfl.network.sharing import EqualShareRule, Floats, Ints, SharingRule, sharing_rule
-from wirelessfl.network.topology import Topology
+from wirelessfl.network.topology import Topology, by_cell
 from wirelessfl.scenario.network import Downlink, NetworkConfig, Uplink
 
 
@@ -70,28 +72,29 @@ class Access:
             direction: Direction, section: Uplink | Downlink, rule: SharingRule
         ) -> tuple[Link, ...]:
             return tuple(
-                Link(env, channel.at(cell), direction, section.bandwidth_hz, rule)
+                build_link(env, channel.at(cell), direction, section, rule)
                 for cell in range(topology.cells)
             )
 
         self.downlinks = links("downlink", config.downlink, downlink_rule)
         self.uplinks = links("uplink", config.uplink, uplink_rule)
-        self._pipes_down = _pipes(env, "downlink", topology.backhaul_bps)
-        self._pipes_up = _pipes(env, "uplink", topology.backhaul_bps)
+        copies = MulticastLink if config.downlink.mode == "multicast" else Link
+        self._pipes_down = _pipes(copies, env, "downlink", topology.backhaul_bps)
+        self._pipes_up = _pipes(Link, env, "uplink", topology.backhaul_bps)
 
-    def download(self, clients: Ints, bits: Floats) -> Passage:
+    def download(self, clients: Ints, bits: Floats, leave_s: Floats) -> Passage:
         """Send to clients, from the server, now.
 
         Args:
             clients: Client numbers, [n].
             bits: What each gets, [n].
+            leave_s: When each leaves if it has not got it yet; infinity for never, [n].
         """
         cell = self._cell(clients)
-        ready_s = np.full(len(clients), float(self._env.now))
-        wire = _submit(self._pipes_down, cell, clients, bits, ready_s)
-        radio = _submit(
-            self.downlinks, cell, clients, bits, wire.pass_s(ready_s) + self._latency_s[cell]
-        )
+        start_s = np.full(len(clients), float(self._env.now))
+        wire = _submit(self._pipes_down, cell, clients, bits, start_s, leave_s)
+        ready_s = wire.pass_s(start_s) + self._latency_s[cell]
+        radio = _submit(self.downlinks, cell, clients, bits, ready_s, leave_s)
         return Passage(self._env, cell, (wire, radio), radio, np.zeros(len(clients)))
 
     def upload(
@@ -112,7 +115,7 @@ class Access:
             clients: Client numbers, [n].
             bits: What each sends, [n].
             ready_s: When each can begin, [n].
-            leave_s: When each drops out if it is still on the air; infinity for never, [n].
+            leave_s: When each leaves if it is still on the air; infinity for never, [n].
             expected_ready_s: When the base station expects each to begin, [n].
         """
         cell = self._cell(clients)
@@ -153,7 +156,7 @@ class Passage:
     @property
     def finish_s(self) -> Floats:
         """When each is at its end, projected while it runs; infinity if it is abandoned."""
-        passed_s = np.full(len(self.cell), np.nan)
+        passed_s = np.full(len(self.cell), np.inf)
         for leg in self._legs:
             passed_s = leg.pass_s(passed_s)
         return passed_s + self._after_s
@@ -161,7 +164,7 @@ class Passage:
     @property
     def radio_end_s(self) -> Floats:
         """When the last bit of each has been on the air; as `finish_s`."""
-        return self._radio.pass_s(np.full(len(self.cell), np.nan))
+        return self._radio.pass_s(np.full(len(self.cell), np.inf))
 
     @property
     def sent_bits(self) -> Floats:
@@ -170,6 +173,11 @@ class Passage:
         for members, _, transfer in self._radio.parts:
             bits[members] = transfer.sent_bits
         return bits
+
+    @property
+    def air_bits(self) -> float:
+        """Bits that have been on the air by now; what all of a cell hear counts once."""
+        return sum(transfer.air_bits for _, _, transfer in self._radio.parts)
 
     def cancel(self) -> None:
         """Abandon now what is still in wire or air; what is only delayed arrives nevertheless."""
@@ -214,11 +222,9 @@ def _submit(
 ) -> _Leg:
     """Submit each to its cell's link; those that never become ready (infinity) stay away."""
     parts = []
-    order = np.argsort(cell, kind="stable")
-    order = order[np.isfinite(ready_s[order])]
-    for members in np.split(order, np.flatnonzero(np.diff(cell[order])) + 1):
-        link = links[int(cell[members[0]])] if members.size else None
-        if link is not None:
+    for number, residents in by_cell(cell):
+        link, members = links[number], residents[np.isfinite(ready_s[residents])]
+        if link is not None and members.size:
             transfer = link.submit(
                 clients[members],
                 bits[members],
@@ -230,10 +236,12 @@ def _submit(
     return _Leg(parts)
 
 
-def _pipes(env: simpy.Environment, direction: Direction, rate_bps: Floats) -> list[Link | None]:
+def _pipes(
+    kind: type[Link], env: simpy.Environment, direction: Direction, rate_bps: Floats
+) -> list[Link | None]:
     """A link for each cell whose route has a limit: 1 Hz of it carries 1 bit/s."""
     return [
-        Link(env, _Wire(), direction, float(rate), EqualShareRule()) if np.isfinite(rate) else None
+        kind(env, _Wire(), direction, float(rate), EqualShareRule()) if np.isfinite(rate) else None
         for rate in rate_bps
     ]
 
@@ -252,6 +260,9 @@ class _Wire:
         self, direction: Direction, clients: Ints, t_s: float, share_hz: Floats
     ) -> Floats:
         return share_hz
+
+    def proportional(self, direction: Direction) -> bool:
+        return True
 
     def linear(self, direction: Direction) -> bool:
         return True

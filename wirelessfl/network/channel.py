@@ -1,8 +1,8 @@
-"""The channel between clients and base station: what rate a share of bandwidth carries, and when.
+"""The channel between clients and base stations: what rate a share of bandwidth carries, and when.
 
-Modelled: rate = share * efficiency(SNR), SNR = P G(t) / (N0 * width), where width is the whole link
-for `per_rb` (SNR independent of the share) and the share itself for `total`. G is path loss,
-shadowing and fading together; N0 = -174 dBm/Hz + noise figure.
+Modelled: rate = share * efficiency(SINR), SINR = P G(t) / ((N0 + I) * width), where width is the
+whole link for `per_rb` (SINR independent of the share) and the share itself for `total`. G is path
+loss, shadowing and fading together; N0 = -174 dBm/Hz + noise figure; I is what other cells send.
 Replayed: rate = share / bandwidth * what was measured with the whole bandwidth.
 """
 
@@ -10,205 +10,153 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
-from wirelessfl.network.fading import Array, Direction, FadingModel, Index, fading_model
-from wirelessfl.network.geometry import positions
-from wirelessfl.network.propagation import propagate
-from wirelessfl.network.rate import RateModel, rate_model
+from wirelessfl.network.fading import Array, Direction, Index, fading_model
+from wirelessfl.network.interference import Interference
+from wirelessfl.network.mean_gains import MeanGains
+from wirelessfl.network.mobility import build_steps
+from wirelessfl.network.propagation import Station, build_stations
+from wirelessfl.network.rate import rate_model
+from wirelessfl.network.station_rates import LinkBudget, Rates, StationRates, link_budget
+from wirelessfl.network.topology import by_cell
 from wirelessfl.network.trace_replay import RateTrace, read_traces
-from wirelessfl.scenario.network import Downlink, NetworkConfig, Uplink
-
-_THERMAL_DBM_HZ = -174.0
-_BLOCK = 2**15  # (client, slot) pairs evaluated at once, so that temporaries stay in cache
-_REPORTS = 64  # most CQI reports averaged into one known rate
-_LEAST_HZ = 1e-9  # shares below carry as much per Hz as this one; it keeps 0 Hz at 0 bit/s
+from wirelessfl.scenario.mobility import LoadInterference
+from wirelessfl.scenario.network import NetworkConfig
 
 
-@dataclass(frozen=True)
-class _Link:
-    """One direction's signal-to-noise ratio before fading."""
-
-    narrowing: bool  # all power goes into the share, whatever its width (`total`)
-    snr_scale: Array  # mean SNR: over the whole link, or times Hz of share if narrowing; [clients]
-
-
-class Channel(ABC):
+class Channel(Rates, ABC):
     """Rates of every client at every time, as a pure function of (client, slot).
 
-    Slot j covers [j slot_s, (j+1) slot_s); negative slots are the past before the simulation.
+    The channel's own rates are those to the station that serves a client at the time.
 
     Attributes:
         clients: Number of clients.
         cells: Number of base stations.
         slot_s: Time during which rates are constant; inf when they never change.
-        distance_m: Ground distance of each client to the base station, NaN if unknown, [clients].
     """
 
-    def __init__(self, distance_m: Array, slot_s: float, report_window_s: float) -> None:
-        self.clients = len(distance_m)
-        self.slot_s = slot_s
-        self.distance_m = distance_m
-        self._report_window_s = report_window_s
-
-    cells = 1
-
-    def serving(self, clients: Index, t_s: float) -> Index:
-        """The base station that serves each client at `t_s`, [n]."""
-        return np.zeros(len(clients), dtype=np.int64)
-
-    def at(self, cell: int) -> Channel:
-        """The channel to one base station, whoever serves."""
-        return self
+    clients: int
+    cells: int
 
     @abstractmethod
-    def rate_bps(
-        self, direction: Direction, clients: Index, slots: Index, share_hz: Array
-    ) -> Array:
-        """Rate of each client in each slot if it has `share_hz` of the link's bandwidth.
+    def at(self, cell: int) -> Rates:
+        """The rates to one base station, whoever serves."""
 
-        Args:
-            direction: `uplink` or `downlink`.
-            clients: Client numbers, [n].
-            slots: Slot numbers of any sign and order, [m].
-            share_hz: Bandwidth of each client, [n]; 0 gives rate 0.
+    @abstractmethod
+    def serving(self, clients: Index, t_s: float) -> Index:
+        """The base station that serves each client at `t_s`, [n]."""
 
-        Returns:
-            Bit/s, [n, m].
-        """
+    @abstractmethod
+    def positions_m(self, clients: Index, t_s: float) -> Array:
+        """Ground coordinates at `t_s`, NaN if unknown, [n, 2]."""
 
-    def reported_rate_bps(
-        self, direction: Direction, clients: Index, t_s: float, share_hz: Array
-    ) -> Array:
-        """What the base station knows at `t_s` from channel reports: the recent mean rate.
-
-        The mean runs over the whole slots that ended by `t_s` within the report window (at least
-        one), at most 64 of them, evenly spaced. It is exact where gains never change.
-
-        Returns:
-            Bit/s, [n].
-        """
-        if math.isinf(self.slot_s):
-            return self.rate_bps(direction, clients, np.zeros(1, dtype=np.int64), share_hz)[:, 0]
-        last = math.floor(t_s / self.slot_s) - 1
-        count = max(1, round(self._report_window_s / self.slot_s))
-        slots = last - np.arange(min(count, _REPORTS)) * count // min(count, _REPORTS)
-        mean: Array = self.rate_bps(direction, clients, slots, share_hz).mean(axis=1)
-        return mean
-
-    def linear(self, direction: Direction) -> bool:
-        """Whether a rate is a constant times the share, and reported as it is."""
-        return math.isinf(self.slot_s)
+    @abstractmethod
+    def distances_m(self, clients: Index, t_s: float) -> Array:
+        """Ground distance to the serving base station at `t_s`, NaN if unknown, [n]."""
 
 
 class ModelledChannel(Channel):
     """Rates that follow from gains: path loss and shadowing by place, fading by slot."""
 
-    def __init__(
-        self,
-        distance_m: Array,
-        mean_gain: Array,
-        fading: FadingModel,
-        rate: RateModel,
-        links: dict[Direction, _Link],
-        report_window_s: float,
-    ) -> None:
-        super().__init__(distance_m, fading.slot_s, report_window_s)
-        self._mean_gain = mean_gain
-        self._fading = fading
-        self._rate = rate
-        self._links = links
+    def __init__(self, gains: MeanGains, stations: Sequence[StationRates]) -> None:
+        super().__init__(stations[0].slot_s, stations[0].report_window_s)
+        self.clients, self.cells = gains.steps.clients, len(stations)
+        self._gains, self._stations = gains, stations
 
-    def mean_gain(self, clients: Index) -> Array:
-        """Linear power gain of antennas, path loss and shadowing, [clients]."""
-        return self._mean_gain[clients]
-
-    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
-        """Linear power gain with small-scale fading, [clients, slots]."""
-        fading = self._fading.gain(direction, clients, slots)
-        fading *= self._mean_gain[clients, None]
-        return fading
-
-    def rate_bps(
-        self, direction: Direction, clients: Index, slots: Index, share_hz: Array
-    ) -> Array:
-        """See `Channel.rate_bps`."""
-        rows = max(1, _BLOCK // max(1, len(slots)))
-        if len(clients) <= rows:
-            return self._rate_block(direction, clients, slots, share_hz)
-        rate = np.empty((len(clients), len(slots)))
-        for start in range(0, len(clients), rows):
-            block = slice(start, start + rows)
-            rate[block] = self._rate_block(direction, clients[block], slots, share_hz[block])
-        return rate
-
-    def linear(self, direction: Direction) -> bool:
-        """See `Channel.linear`; a narrowing client's rate is concave in its share."""
-        return super().linear(direction) and not self._links[direction].narrowing
-
-    def _rate_block(
-        self, direction: Direction, clients: Index, slots: Index, share_hz: Array
-    ) -> Array:
-        link = self._links[direction]
-        mean_snr = link.snr_scale[clients]
-        if link.narrowing:
-            mean_snr /= np.maximum(share_hz, _LEAST_HZ)
-        snr = self._fading.gain(direction, clients, slots)
-        snr *= mean_snr[:, None]
-        rate = self._rate.efficiency(snr, link.narrowing)
-        rate *= share_hz[:, None]
-        return rate
-
-
-class CellularChannel(Channel):
-    """Several base stations, each with a channel of its own; clients belong to the nearest."""
-
-    def __init__(self, stations: Sequence[Channel], report_window_s: float) -> None:
-        distance_m = np.array([station.distance_m for station in stations])
-        super().__init__(distance_m.min(axis=0), stations[0].slot_s, report_window_s)
-        self.cells = len(stations)
-        self._stations = stations
-        self._nearest: Index = distance_m.argmin(axis=0)
-
-    def serving(self, clients: Index, t_s: float) -> Index:
-        """See `Channel.serving`."""
-        nearest: Index = self._nearest[clients]
-        return nearest
-
-    def at(self, cell: int) -> Channel:
+    def at(self, cell: int) -> StationRates:
         """See `Channel.at`."""
         return self._stations[cell]
 
+    def serving(self, clients: Index, t_s: float) -> Index:
+        """See `Channel.serving`."""
+        return self._gains.serving(clients, self._gains.steps.of(t_s))
+
+    def positions_m(self, clients: Index, t_s: float) -> Array:
+        """See `Channel.positions_m`; held from update to update."""
+        return self._gains.steps.positions_m(clients, self._gains.steps.of(t_s))
+
+    def distances_m(self, clients: Index, t_s: float) -> Array:
+        """See `Channel.distances_m`."""
+        xy, cell = self.positions_m(clients, t_s), self.serving(clients, t_s)
+        stations_xy = np.array([station.xy_m for station in self._gains.stations])
+        offset = xy - stations_xy[cell]
+        distance_m: Array = np.hypot(offset[:, 0], offset[:, 1])
+        return distance_m
+
+    def mean_gain(self, clients: Index, t_s: float = 0.0) -> Array:
+        """Linear power gain of antennas, path loss and shadowing at `t_s`, [n]."""
+        step, gain = np.array([self._gains.steps.of(t_s)]), np.empty(len(clients))
+        for cell, rows in by_cell(self.serving(clients, t_s)):
+            gain[rows] = self._gains.gain(cell, clients[rows], step)[:, 0]
+        return gain
+
+    def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
+        """Linear power gain with small-scale fading, [n, slots]."""
+        if self.cells == 1:
+            return self._stations[0].gain(direction, clients, slots)
+
+        def read(station: StationRates, rows: Index, some: Index) -> Array:
+            return station.gain(direction, clients[rows], some)
+
+        return self._to_serving(clients, slots, read)
+
     def rate_bps(
         self, direction: Direction, clients: Index, slots: Index, share_hz: Array
     ) -> Array:
-        """See `Channel.rate_bps`; to the serving station."""
-        rate = np.empty((len(clients), len(slots)))
-        cell = self._nearest[clients]
-        for station in np.unique(cell):
-            rows = cell == station
-            rate[rows] = self._stations[station].rate_bps(
-                direction, clients[rows], slots, share_hz[rows]
+        """See `Rates.rate_bps`; to the station that serves in the middle of each slot."""
+        if self.cells == 1:
+            return self._stations[0].rate_bps(direction, clients, slots, share_hz)
+
+        def read(station: StationRates, rows: Index, some: Index) -> Array:
+            return station.rate_bps(direction, clients[rows], some, share_hz[rows])
+
+        return self._to_serving(clients, slots, read)
+
+    def reported_rate_bps(
+        self, direction: Direction, clients: Index, t_s: float, share_hz: Array
+    ) -> Array:
+        """See `Rates.reported_rate_bps`; reports of the station that serves at `t_s`."""
+        if self.cells == 1:
+            return self._stations[0].reported_rate_bps(direction, clients, t_s, share_hz)
+        rate = np.empty(len(clients))
+        for cell, rows in by_cell(self.serving(clients, t_s)):
+            rate[rows] = self._stations[cell].reported_rate_bps(
+                direction, clients[rows], t_s, share_hz[rows]
             )
         return rate
 
-    def linear(self, direction: Direction) -> bool:
-        """See `Channel.linear`."""
-        return self._stations[0].linear(direction)
+    def proportional(self, direction: Direction) -> bool:
+        """See `Rates.proportional`."""
+        return self._stations[0].proportional(direction)
+
+    def _to_serving(
+        self, clients: Index, slots: Index, read: Callable[[StationRates, Index, Index], Array]
+    ) -> Array:
+        """What `read` says of rows [n] and slots [m] at the station that serves, [n, m]."""
+        values = np.empty((len(clients), len(slots)))
+        steps, which = self._gains.steps.of_slots(slots, self.slot_s)
+        which = np.broadcast_to(which, len(slots))
+        for number, step in enumerate(steps.tolist()):
+            columns = np.flatnonzero(which == number)
+            for cell, rows in by_cell(self._gains.serving(clients, step)):
+                values[np.ix_(rows, columns)] = read(self._stations[cell], rows, slots[columns])
+        return values
 
 
 class ReplayedChannel(Channel):
-    """Rates as measured, in proportion to the share.
+    """Rates as measured, in proportion to the share, by one base station.
 
     Client n replays trace n. If there are fewer traces than clients they are dealt out in turn, and
     those dealt a second time start at a random step, so that no two clients move together.
     """
+
+    cells = 1
 
     def __init__(
         self,
@@ -218,7 +166,8 @@ class ReplayedChannel(Channel):
         report_window_s: float,
         seed: int,
     ) -> None:
-        super().__init__(np.full(clients, np.nan), traces[0].step_s, report_window_s)
+        super().__init__(traces[0].step_s, report_window_s)
+        self.clients = clients
         rates = {
             "uplink": np.concatenate([trace.uplink_mbps for trace in traces]),
             "downlink": np.concatenate([trace.downlink_mbps for trace in traces]),
@@ -232,14 +181,34 @@ class ReplayedChannel(Channel):
         offset = randomness.uniform(seed, "replay.offset", client) * self._steps
         self._offset = np.where(client < len(traces), 0, offset.astype(np.int64))
 
+    def at(self, cell: int) -> ReplayedChannel:
+        """See `Channel.at`."""
+        return self
+
+    def serving(self, clients: Index, t_s: float) -> Index:
+        """See `Channel.serving`."""
+        return np.zeros(len(clients), np.int64)
+
+    def positions_m(self, clients: Index, t_s: float) -> Array:
+        """See `Channel.positions_m`."""
+        return np.full((len(clients), 2), np.nan)
+
+    def distances_m(self, clients: Index, t_s: float) -> Array:
+        """See `Channel.distances_m`."""
+        return np.full(len(clients), np.nan)
+
     def rate_bps(
         self, direction: Direction, clients: Index, slots: Index, share_hz: Array
     ) -> Array:
-        """See `Channel.rate_bps`."""
+        """See `Rates.rate_bps`."""
         step = (self._offset[clients, None] + slots) % self._steps[clients, None]
         rate: Array = self._bps_per_hz[direction][self._first[clients, None] + step]
         rate *= share_hz[:, None]
         return rate
+
+    def proportional(self, direction: Direction) -> bool:
+        """See `Rates.proportional`."""
+        return True
 
 
 def build_channel(
@@ -256,54 +225,62 @@ def build_channel(
     Raises:
         InputError: If several stations are to be replayed, distances or carrier are outside what
             the path loss model covers, fixed distances do not fit the number of clients, or a file
-            of measured rates cannot be used.
+            of measured rates or places cannot be used.
     """
-    stations = np.zeros((1, 2)) if stations_xy is None else stations_xy
+    stations_xy = np.zeros((1, 2)) if stations_xy is None else stations_xy
     if config.replay is not None:
-        if len(stations) > 1:
-            raise InputError(
-                f"network.replay: measured rates belong to one cell, the topology has "
-                f"{len(stations)}; write topology: {{kind: single}}"
-            )
-        return ReplayedChannel(
-            read_traces(Path(config.replay.file), clients, config.replay.sha256),
-            {"uplink": config.uplink.bandwidth_hz, "downlink": config.downlink.bandwidth_hz},
+        return _replayed(config, clients, seed, len(stations_xy))
+    steps = build_steps(config, clients, seed, stations_xy)
+    stations = build_stations(config, steps, stations_xy)
+    gains = MeanGains(config, steps, stations, seed)
+    budgets: dict[Direction, LinkBudget] = {
+        "uplink": link_budget(config.uplink),
+        "downlink": link_budget(config.downlink),
+    }
+    interference = None
+    if isinstance(config.interference, LoadInterference) and len(stations) > 1:
+        full_band_snr = {link: budget.full_band_snr for link, budget in budgets.items()}
+        interference = Interference(gains, config.interference.load, full_band_snr)
+
+    def rates(station: Station) -> StationRates:
+        def k_factor(clients: Index, slots: Index) -> Array:
+            which, column = steps.of_slots(slots, fading.slot_s)
+            return gains.k_factor(station.number, clients, which)[:, column]
+
+        fading = fading_model(
+            config.fading,
+            config.carrier_hz,
             clients,
-            config.report_window_s,
-            seed,
+            station.seed(seed),
+            k_factor,
+            steps.mobility.mean_speed_mps,
         )
-    xy = positions(config.placement, config.cells, clients, seed, stations)
-    if len(stations) == 1:
-        return _modelled(config, xy - stations[0], seed)
-    return CellularChannel(
-        [
-            _modelled(config, xy - station, randomness.subseed(seed, "station", cell))
-            for cell, station in enumerate(stations)
-        ],
+        slot_s = steps.step_s if math.isinf(fading.slot_s) else fading.slot_s
+        return StationRates(
+            station.number,
+            gains,
+            fading,
+            rate_model(config.rate),
+            budgets,
+            interference,
+            slot_s,
+            config.report_window_s,
+        )
+
+    return ModelledChannel(gains, [rates(station) for station in stations])
+
+
+def _replayed(config: NetworkConfig, clients: int, seed: int, cells: int) -> ReplayedChannel:
+    assert config.replay is not None
+    if cells > 1:
+        raise InputError(
+            f"network.replay: measured rates belong to one cell, the topology has {cells}; write "
+            "topology: {kind: single}"
+        )
+    return ReplayedChannel(
+        read_traces(Path(config.replay.file), clients, config.replay.sha256),
+        {"uplink": config.uplink.bandwidth_hz, "downlink": config.downlink.bandwidth_hz},
+        clients,
         config.report_window_s,
+        seed,
     )
-
-
-def _modelled(config: NetworkConfig, xy: Array, seed: int) -> ModelledChannel:
-    """The channel to a station that the clients are at `xy` [clients, 2] from."""
-    place = propagate(config, xy, seed)
-    mean_gain = 10.0 ** ((config.antenna_gain_db - place.loss_db) / 10.0)
-    return ModelledChannel(
-        distance_m=np.hypot(xy[:, 0], xy[:, 1]),
-        mean_gain=mean_gain,
-        fading=fading_model(config.fading, config.carrier_hz, place.k_factor, seed),
-        rate=rate_model(config.rate),
-        links={
-            "uplink": _link(config.uplink, mean_gain),
-            "downlink": _link(config.downlink, mean_gain),
-        },
-        report_window_s=config.report_window_s,
-    )
-
-
-def _link(config: Uplink | Downlink, mean_gain: Array) -> _Link:
-    noise_dbm_hz = _THERMAL_DBM_HZ + config.noise_figure_db
-    scale = 10.0 ** ((config.power_dbm - noise_dbm_hz) / 10.0)
-    if config.power_mode == "total":
-        return _Link(narrowing=True, snr_scale=scale * mean_gain)
-    return _Link(narrowing=False, snr_scale=scale / config.bandwidth_hz * mean_gain)

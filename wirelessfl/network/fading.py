@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -22,17 +23,20 @@ from wirelessfl.scenario.radio import (
     Fading,
     GilbertElliott,
     Jakes,
-    MovingConfig,
     Nakagami,
     NoFading,
+    PacedFading,
     RayleighBlock,
 )
 
 Array = NDArray[np.float64]
 Index = NDArray[np.integer]
 Direction = Literal["uplink", "downlink"]
+KFactor = Callable[[Index, Index], Array]
+"""Linear K factor of clients [n] in slots [m]: [n, m], or [n, 1] if it never changes."""
 
 _COHERENCE = 0.423  # coherence time times Doppler frequency
+_WALKING_MPS = 1.0  # what moves around clients that stand
 
 
 class FadingModel(ABC):
@@ -74,18 +78,18 @@ class BlockRician(FadingModel):
     against the direct path: a^2 + r^2 + 2 a r cos(angle). With K = 0 it is `BlockRayleigh`.
     """
 
-    def __init__(self, slot_s: float, seed: int, k_factor: Array) -> None:
+    def __init__(self, slot_s: float, seed: int, k_factor: KFactor) -> None:
         self.slot_s = slot_s
         self._seed = seed
-        self._direct = (k_factor / (k_factor + 1.0))[:, None]
-        self._scattered = (1.0 / (k_factor + 1.0))[:, None]
+        self._k_factor = k_factor
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
         stream, rows = f"fading.{direction}", clients[:, None]
-        direct = self._direct[clients]
+        k = self._k_factor(clients, slots)
+        direct = k / (k + 1.0)
         scattered = randomness.exponential(self._seed, stream, rows, slots)
-        scattered *= self._scattered[clients]
+        scattered *= 1.0 / (k + 1.0)
         angle = 2.0 * np.pi * randomness.uniform(self._seed, f"{stream}.angle", rows, slots)
         return direct + scattered + 2.0 * np.sqrt(direct * scattered) * np.cos(angle)
 
@@ -118,24 +122,27 @@ class SampledJakes(FadingModel):
 
     def __init__(self, doppler_hz: float, slot_s: float, seed: int, clients: int) -> None:
         self.slot_s = slot_s
-        self._waves = {
-            link: self._draw(doppler_hz * slot_s, seed, f"fading.{link}", clients)
-            for link in ("uplink", "downlink")
-        }
+        self._cycles = doppler_hz * slot_s
+        self._seed = seed
+        self._clients = clients
+        self._waves: dict[Direction, Array] = {}  # 256 B a client and link, once it is used
 
-    def _draw(self, cycles: float, seed: int, stream: str, clients: int) -> Array:
+    def _draw(self, direction: Direction) -> Array:
         """Cycles per slot, phase in cycles and two weights of each sinusoid, [4, M, clients, 1]."""
-        client, m = np.arange(clients), np.arange(1, self._M + 1)[:, None]
+        seed, stream = self._seed, f"fading.{direction}"
+        client, m = np.arange(self._clients), np.arange(1, self._M + 1)[:, None]
         theta = np.pi * (2.0 * randomness.uniform(seed, f"{stream}.theta", client) - 1.0)
         alpha = (2.0 * np.pi * m - np.pi + theta) / (4.0 * self._M)
         psi = 2.0 * np.pi * randomness.uniform(seed, f"{stream}.psi", client, m)
         phase = randomness.uniform(seed, f"{stream}.phi", client, m)
         scale = math.sqrt(2.0 / self._M)
-        waves = [cycles * np.cos(alpha), phase, scale * np.cos(psi), scale * np.sin(psi)]
+        waves = [self._cycles * np.cos(alpha), phase, scale * np.cos(psi), scale * np.sin(psi)]
         return np.stack(waves)[..., None]
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
+        if direction not in self._waves:
+            self._waves[direction] = self._draw(direction)
         waves = self._waves[direction][:, :, clients]
         turns = waves[0] * (slots + 0.5)
         turns += waves[1]
@@ -182,23 +189,43 @@ class Outages(FadingModel):
             seen = np.unique(slots[:, None] - np.arange(look_back))
             forgets = randomness.uniform(self._seed, f"{stream}.forget", rows, seen) < self._FORGET
             last = np.maximum.accumulate(np.where(forgets, seen, seen[0] - 1), axis=1)
-            origin = last[:, np.searchsorted(seen, slots)]
+            origin = last.take(np.searchsorted(seen, slots), axis=1)  # rows stay contiguous
             if (origin > slots - look_back).all():
                 return origin
             look_back *= 2
 
 
-def fading_model(config: Fading, carrier_hz: float, k_factor: Array, seed: int) -> FadingModel:
-    """The fading that `config` describes; `k_factor` [clients] (linear) is for Rician fading."""
+def _no_direct_path(clients: Index, slots: Index) -> Array:
+    return np.zeros((len(clients), 1))
+
+
+def fading_model(
+    config: Fading,
+    carrier_hz: float,
+    clients: int,
+    seed: int,
+    k_factor: KFactor = _no_direct_path,
+    client_speed_mps: float = 0.0,
+) -> FadingModel:
+    """The fading that `config` describes, between clients and one base station.
+
+    Args:
+        config: The fading.
+        carrier_hz: Carrier frequency.
+        clients: Number of clients.
+        seed: Different seeds, for instance of different base stations, are independent.
+        k_factor: For Rician fading; K = 0 is Rayleigh fading.
+        client_speed_mps: The clients' mean speed, for fading that is told no pace; 0 if they stand.
+    """
     if isinstance(config, NoFading):
         return Constant()
     if isinstance(config, GilbertElliott):
         bad_gain = 10.0 ** (config.bad_gain_db / 10.0)
         return Outages(config.mean_good_s, config.mean_bad_s, bad_gain, seed)
-    coherence_s = coherence_time_s(config, carrier_hz)
+    coherence_s = coherence_time_s(config, carrier_hz, client_speed_mps)
     if isinstance(config, Jakes):
         doppler_hz = _COHERENCE / coherence_s
-        return SampledJakes(doppler_hz, config.slot_s or 0.1 / doppler_hz, seed, len(k_factor))
+        return SampledJakes(doppler_hz, config.slot_s or 0.1 / doppler_hz, seed, clients)
     if isinstance(config, RayleighBlock):
         return BlockRayleigh(coherence_s, seed)
     if isinstance(config, Nakagami):
@@ -206,9 +233,14 @@ def fading_model(config: Fading, carrier_hz: float, k_factor: Array, seed: int) 
     return BlockRician(coherence_s, seed, k_factor)
 
 
-def coherence_time_s(config: MovingConfig, carrier_hz: float) -> float:
-    """Coherence time as given, or 0.423 / Doppler frequency at the given speed."""
+def coherence_time_s(
+    config: PacedFading, carrier_hz: float, client_speed_mps: float = 0.0
+) -> float:
+    """Coherence time as given, or 0.423 / Doppler frequency.
+
+    Its speed is the one given, else the clients', else (they stand) 1 m/s.
+    """
     if config.coherence_time_s is not None:
         return float(config.coherence_time_s)
-    assert config.speed_mps is not None  # the scenario's validator filled one of the two
-    return float(_COHERENCE * SPEED_OF_LIGHT_MPS / (config.speed_mps * carrier_hz))
+    speed_mps = config.speed_mps or client_speed_mps or _WALKING_MPS
+    return float(_COHERENCE * SPEED_OF_LIGHT_MPS / (speed_mps * carrier_hz))

@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import simpy
 from numpy.typing import ArrayLike
 
+from wirelessfl.network.engines import fluid_engine
 from wirelessfl.network.fading import Direction
-from wirelessfl.network.fluid import Flows, RateSource, State
+from wirelessfl.network.flows import Flows, RateSource, State, begin
+from wirelessfl.network.fluid import Fluid
 from wirelessfl.network.sharing import Bools, Floats, Ints, SharingRule
-from wirelessfl.network.virtual_time import Engine, fluid_engine
+from wirelessfl.scenario.network import Engine
 
 _MOST_MARKS = 256  # states of a projection kept; between them it is computed again when needed
+_MOST_MARKED = 1 << 21  # flows in all of them together
 
 
 def timeout_at(env: simpy.Environment, at_s: float) -> simpy.Event:
@@ -58,8 +63,14 @@ class Transfer:
 
     @property
     def sent_bits(self) -> Floats:
-        """Bits each member has sent by now."""
+        """Bits of each member that got through by now."""
         return self._final[1] if self._final else self._link._sent_bits()[self._rows]
+
+    @property
+    def air_bits(self) -> float:
+        """Bits on the air by now: those of all members, or once what all of them hear."""
+        sent_bits = self.sent_bits
+        return float(self._link._on_air(sent_bits, np.zeros(len(sent_bits), np.int64)).sum())
 
 
 class Link:
@@ -71,9 +82,14 @@ class Link:
         direction: "uplink" or "downlink".
         bandwidth_hz: What the flows share.
         rule: How they share it.
-        engine: "auto" computes the future in closed form (`wirelessfl.network.virtual_time`) where
-            that is exact; "slotted" always integrates it from event to event.
+        engine: How the future is computed (`wirelessfl.network.engines`): "virtual_time" in closed
+            form, "slotted" slot by slot, "auto" in closed form where that is exact.
+
+    Raises:
+        InputError: If the engine does not apply to the channel and the rule.
     """
+
+    _engine: ClassVar[Callable[..., Fluid]] = staticmethod(fluid_engine)
 
     def __init__(
         self,
@@ -85,17 +101,19 @@ class Link:
         engine: Engine = "auto",
     ) -> None:
         self.env = env
-        self._fluid = fluid_engine(engine, channel, direction, bandwidth_hz, rule)
+        self._fluid = self._engine(engine, channel, direction, bandwidth_hz, rule)
         none = np.zeros(0)
-        self._flows = Flows(none.astype(np.int64), none, none, none, none)
-        self._path = [State(env.now, none, none, none, none.astype(bool))]  # marks, then frontier
+        nobody = none.astype(np.int64)
+        self._flows = Flows(nobody, none, none, none, none, nobody)
+        self._path = [begin(env.now, none)]  # marks, then frontier
         self._table: list[Transfer] = []  # owners of the rows, in order
-        self._owner = none.astype(np.int64)  # index into the table [rows]
+        self._owner = nobody  # index into the table [rows]
         self._running = none.astype(bool)  # not reported yet [transfers]
         self._changed = self._joined = False  # since the bandwidth was last divided
         self._alarm: simpy.Event | None = None
         self._log_s, self._log_hz = [float(env.now)], [0.0]
         self._forgotten_bits = 0.0
+        self._submissions = 0
 
     def submit(
         self,
@@ -132,6 +150,7 @@ class Link:
             ready,
             column(expected_ready_s, ready),
             column(leave_s, math.inf),
+            np.full(n, self._submissions),
         )
         if not (np.isfinite(flows.bits).all() and (flows.bits >= 0).all()):
             raise ValueError(f"bits must be finite and not negative, got {flows.bits}")
@@ -139,6 +158,7 @@ class Link:
             raise ValueError("ready_s and expected_ready_s must be finite")
         if np.isnan(flows.leave_s).any():
             raise ValueError("leave_s must be a time, or infinity for never")
+        self._submissions += 1
         transfer = Transfer(self, client, flows.bits, ready)
         self._roll()
         self._forget_done()
@@ -175,8 +195,12 @@ class Link:
 
     @property
     def bits_sent(self) -> float:
-        """All bits sent on this link until now, those of abandoned flows included."""
-        return self._forgotten_bits + float(self._sent_bits().sum())
+        """All bits on the air until now, those of abandoned flows included."""
+        return self._forgotten_bits + float(self._on_air(self._sent_bits(), self._owner).sum())
+
+    def _on_air(self, sent_bits: Floats, owner: Ints) -> Floats:
+        """Bits on the air, given those each flow has sent and the number of its transfer."""
+        return sent_bits
 
     def _finish_s(self, rows: slice) -> Floats:
         self._divide()
@@ -210,7 +234,8 @@ class Link:
         if self._changed:
             replan = self._joined or self._fluid.rule.replans
             self._path = [self._fluid.settle(self._flows, self._path[0], replan)]
-            self._log(self._path[0].time_s, self._path[0].used_hz)
+            used_hz = self._fluid.used_hz(self._flows, self._path[0])
+            self._log(self._path[0].time_s, used_hz)
             self._changed = self._joined = False
 
     def _step(self) -> None:
@@ -220,7 +245,8 @@ class Link:
         self._path.append(after)
         for time_s, used_hz in zip(*self._fluid.usage(self._flows, before, after), strict=True):
             self._log(float(time_s), float(used_hz))
-        if len(self._path) > _MOST_MARKS:
+        most = min(_MOST_MARKS, 2 + _MOST_MARKED // max(1, len(after.present)))
+        if len(self._path) > most:
             del self._path[1:-1:2]
 
     def _log(self, time_s: float, used_hz: float) -> None:
@@ -276,7 +302,8 @@ class Link:
         if 2 * np.count_nonzero(self._running) > len(self._table):
             return
         kept = self._running[self._owner]
-        self._forgotten_bits += float(self._sent_bits()[~kept].sum())
+        forgotten_bits = self._on_air(self._sent_bits()[~kept], self._owner[~kept])
+        self._forgotten_bits += float(forgotten_bits.sum())
         self._flows = self._flows.take(np.flatnonzero(kept))
         self._path = [self._path[0].take(np.flatnonzero(kept))]
         self._table = [transfer for transfer in self._table if transfer._final is None]

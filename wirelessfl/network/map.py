@@ -24,7 +24,6 @@ from scipy.spatial import Voronoi
 
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.fading import Index
-from wirelessfl.network.geometry import positions
 from wirelessfl.network.topology import Topology, build_topology
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.units import DATA_RATE, TIME
@@ -51,8 +50,8 @@ def draw_network(config: NetworkConfig, clients: int, seed: int, path: Path) -> 
     if config.replay is not None:
         draw(topology, radius_m, path)
         return topology
-    serving = build_channel(config, clients, seed, topology.xy_m).serving(np.arange(clients), 0.0)
-    xy_m = positions(config.placement, config.cells, clients, seed, topology.xy_m)
+    channel, everyone = build_channel(config, clients, seed, topology.xy_m), np.arange(clients)
+    xy_m, serving = channel.positions_m(everyone, 0.0), channel.serving(everyone, 0.0)
     draw(topology, radius_m, path, xy_m, serving)
     return topology
 

@@ -10,6 +10,7 @@ exp(-r / d_corr). A place needs no neighbours to know its value, and moving clie
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,18 +42,26 @@ def gaussian_field(
     Returns:
         Array [places], Gaussian up to O(1/M).
     """
-    wave = np.arange(_WAVES)
-    u = (wave + randomness.uniform(seed, f"{stream}.wave", station, wave)) / _WAVES
-    angle = 2.0 * np.pi * randomness.uniform(seed, f"{stream}.direction", station, wave)
-    phase = 2.0 * np.pi * randomness.uniform(seed, f"{stream}.phase", station, wave)
-    k = np.sqrt((1.0 - u) ** -2.0 - 1.0) / decorrelation_m
-    kx, ky = k * np.cos(angle), k * np.sin(angle)
+    kx, ky, phase = _waves(seed, stream, station, decorrelation_m)
     field = np.empty(len(xy))
     for start in range(0, len(xy), _ROWS):
         x, y = xy[start : start + _ROWS, :1], xy[start : start + _ROWS, 1:]
         field[start : start + _ROWS] = np.cos(x * kx + y * ky + phase).sum(axis=1)
     field *= math.sqrt(2.0 / _WAVES)
     return field
+
+
+@lru_cache(maxsize=256)
+def _waves(
+    seed: int, stream: str, station: int, decorrelation_m: float
+) -> tuple[Array, Array, Array]:
+    """Wave numbers along x and y and phases of one field, [waves] each."""
+    wave = np.arange(_WAVES)
+    u = (wave + randomness.uniform(seed, f"{stream}.wave", station, wave)) / _WAVES
+    angle = 2.0 * np.pi * randomness.uniform(seed, f"{stream}.direction", station, wave)
+    phase = 2.0 * np.pi * randomness.uniform(seed, f"{stream}.phase", station, wave)
+    k = np.sqrt((1.0 - u) ** -2.0 - 1.0) / decorrelation_m
+    return k * np.cos(angle), k * np.sin(angle), phase
 
 
 def line_of_sight(

@@ -8,8 +8,6 @@ row floor(t / step_s) mod rows: a trace starts again after its end. `snr_db` is 
 from __future__ import annotations
 
 import csv
-import hashlib
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wirelessfl.errors import InputError
+from wirelessfl.scenario.datafile import client_cell, csv_table, line_error, number_cell
 
 _COLUMNS = ("time_s", "client", "dl_mbps", "ul_mbps")
+_OPTIONAL = ("snr_db",)
+_MOST = 1e300  # of any number, so that it stays finite in any unit
 _JITTER = 0.01  # of a step, by which a printed time may be off
 
 
@@ -50,26 +51,9 @@ def read_traces(path: Path, clients: int, sha256: str | None = None) -> list[Rat
     Raises:
         InputError: If the file cannot be used; names the line.
     """
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
-        raise InputError(f"{path}: has changed since the scenario noted its SHA-256, {sha256}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _error(path, line, "is not UTF-8 text") from None
     reader = _Reader(path, clients)
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        reader.header(next(lines, []))
-        for cells in lines:
-            if cells:
-                reader.row(lines.line_num, cells)
-    except csv.Error as error:
-        raise _error(path, lines.line_num, f"is not CSV: {error}") from None
+    for line, cells in csv_table(path, _COLUMNS, sha256, _OPTIONAL):
+        reader.row(line, cells)
     return reader.traces()
 
 
@@ -109,23 +93,12 @@ class _Reader:
     def __init__(self, path: Path, clients: int) -> None:
         self._path = path
         self._clients = clients
-        self._columns: tuple[str, ...] = _COLUMNS
         self._rows: dict[int, _Rows] = {}
         self._step_s = math.inf
         self._step_line = 0
 
-    def header(self, cells: list[str]) -> None:
-        names = tuple(cell.strip() for cell in cells)
-        if names not in (_COLUMNS, (*_COLUMNS, "snr_db")):
-            found = f"has columns {','.join(names)}" if names else "is empty"
-            raise _error(self._path, 1, f"{found}; needs {','.join(_COLUMNS)}[,snr_db]")
-        self._columns = names
-
     def row(self, line: int, cells: list[str]) -> None:
-        if len(cells) != len(self._columns):
-            message = f"has {len(cells)} values for {len(self._columns)} columns"
-            raise _error(self._path, line, message)
-        client = self._client(line, cells[1])
+        client = client_cell(self._path, line, cells[1], self._clients)
         time_s, down, up = (self._number(line, column, cells[column]) for column in (0, 2, 3))
         if len(cells) > len(_COLUMNS):
             self._number(line, 4, cells[4])
@@ -136,47 +109,29 @@ class _Reader:
         rows.up.append(up)
 
     def traces(self) -> list[RateTrace]:
-        if not self._rows:
-            raise _error(self._path, 1, "has a header but no rows")
         for number, (client, rows) in enumerate(sorted(self._rows.items())):
             if client != number:
                 message = f"client {client} without a client {number}; number them 0, 1, 2, ..."
-                raise _error(self._path, rows.first_line, message)
+                raise line_error(self._path, rows.first_line, message)
             for name, rates in (("dl_mbps", rows.down), ("ul_mbps", rows.up)):
                 if not any(rates):
                     message = f"{name} of client {client} is 0 throughout; nothing gets through"
-                    raise _error(self._path, rows.first_line, message)
+                    raise line_error(self._path, rows.first_line, message)
         return [
             RateTrace(self._step_s, np.array(rows.down), np.array(rows.up))
             for _, rows in sorted(self._rows.items())
         ]
 
-    def _client(self, line: int, cell: str) -> int:
-        text = cell.strip()
-        if not (text.isascii() and text.isdecimal()):
-            raise _error(self._path, line, f"client is {cell!r}, must be a whole number from 0 on")
-        if len(text) > 18 or int(text) >= self._clients:
-            message = f"unknown client {text[:18]}; the scenario has 0 to {self._clients - 1}"
-            raise _error(self._path, line, message)
-        return int(text)
-
     def _number(self, line: int, column: int, cell: str) -> float:
-        name = self._columns[column]
-        try:
-            number = float(cell)
-        except ValueError:
-            number = math.nan
+        name = (_COLUMNS + _OPTIONAL)[column]
         least = 0.0 if name in ("dl_mbps", "ul_mbps") else -math.inf
-        if not (math.isfinite(number * 1e6) and number >= least):
-            bound = " of at least 0" if least == 0.0 else ""
-            raise _error(self._path, line, f"{name} is {cell!r}, must be a number{bound}")
-        return number
+        return number_cell(self._path, line, name, cell, least, _MOST)
 
     def _check_time(self, line: int, rows: _Rows, time_s: float) -> None:
         """Rows of a client must be in order and, after the first, a step apart."""
         if time_s <= rows.last_s:
             message = f"time_s {time_s:.12g} is not after the client's last, {rows.last_s:.12g}"
-            raise _error(self._path, line, message)
+            raise line_error(self._path, line, message)
         if not rows.down:
             return
         if math.isinf(self._step_s):
@@ -188,8 +143,4 @@ class _Reader:
                 f"{what}time_s is {time_s:.12g}, must be {due_s:.12g}; rows of a client are "
                 f"{self._step_s:.12g} s apart, as in line {self._step_line}"
             )
-            raise _error(self._path, line, message)
-
-
-def _error(path: Path, line: int, message: str) -> InputError:
-    return InputError(f"{path}:{line}: {message}")
+            raise line_error(self._path, line, message)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 
@@ -34,6 +34,15 @@ class FileMark:
 
 FileName = Annotated[str, FileMark()]
 """A file's path: relative to the scenario file where it is written in one, absolute once loaded."""
+
+FileHash = Annotated[
+    str | None,
+    Field(
+        pattern="^[0-9a-f]{64}$",
+        description="Hash the file must have; loading notes it, so that a run is what it was.",
+    ),
+]
+"""SHA-256 of the file that a section names."""
 
 
 class MisfitError(ValueError):

@@ -15,6 +15,7 @@ from wirelessfl.scenario.base import Config, kinds, parts, sections, yaml_fields
 from wirelessfl.scenario.devices import catalogue
 from wirelessfl.scenario.document import Scenario
 from wirelessfl.scenario.located import suggestion
+from wirelessfl.scenario.models import model_sizes
 from wirelessfl.scenario.units import Dimension
 
 
@@ -68,7 +69,7 @@ def list_kinds(topic: str | None = None) -> list[Kind]:
     """Every kind that a scenario can name.
 
     Args:
-        topic: Only this one: a field such as `fading`, or `devices` for the catalogue.
+        topic: Only this one: a field such as `fading`, or `devices` or `models` for a catalogue.
 
     Raises:
         InputError: If there is no such topic.
@@ -143,9 +144,15 @@ def _default(field: FieldInfo) -> str:
 
 
 def _catalogue() -> Iterator[Kind]:
-    """The devices that come with the package."""
+    """The devices and model sizes that come with the package."""
     for name, profile in catalogue().items():
-        values = profile.model_dump(mode="json", exclude_none=True, exclude={"source"})
-        descriptions = {key: f.description or "" for key, f in yaml_fields(type(profile)).items()}
-        options = [Option(key, str(value), descriptions[key]) for key, value in values.items()]
-        yield Kind("devices", name, profile.source, tuple(options))
+        yield _entry("devices", name, profile, profile.source)
+    for name, size in model_sizes().items():
+        yield _entry("models", name, size, size.source)
+
+
+def _entry(topic: str, name: str, entry: Config, source: str) -> Kind:
+    values = entry.model_dump(mode="json", exclude_defaults=True, exclude={"source"})
+    descriptions = {key: f.description or "" for key, f in yaml_fields(type(entry)).items()}
+    options = [Option(key, str(value), descriptions[key]) for key, value in values.items()]
+    return Kind(topic, name, source, tuple(options))

@@ -9,20 +9,44 @@ import difflib
 import functools
 import math
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
-from ruamel.yaml import YAML
+from pydantic import Field, model_validator
 
+from wirelessfl.scenario.availability import (
+    AlwaysAvailable,
+    AvailabilityConfig,
+    BackgroundConfig,
+    BatteryConfig,
+)
 from wirelessfl.scenario.base import Config, MisfitError
-from wirelessfl.scenario.units import Bytes, BytesPerSecond, Flops, Seconds, Watts
+from wirelessfl.scenario.units import Bytes, BytesPerSecond, Flops, Hertz, Seconds, Watts
+from wirelessfl.scenario.yaml_text import read_catalogue
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
+MOST_LOAD = 0.9  # of a worker by background jobs; nearer to one, waiting times never settle
+
+
+class Processor(Config):
+    """A processor as papers model it: FLOP/s = frequency / cycles_per_flop, energy per cycle.
+
+    E = kappa * cycles * frequency^2 (Yang et al., "Energy efficient federated learning over
+    wireless communication networks", IEEE Trans. Wireless Commun. 20(3), 2021).
+    """
+
+    frequency_hz: Hertz = Field(gt=0, alias="frequency", description="Clock frequency.")
+    cycles_per_flop: float = Field(
+        1.0, gt=0, description="Cycles that an operation of training takes; 0.25 is four a cycle."
+    )
+    kappa: float = Field(
+        1e-28, gt=0, description="Effective switched capacitance, J s^2 per cycle."
+    )
+
+
 class DeviceProfile(Config):
-    """One kind of device. Its training speed is either measured or a declared share of its peak."""
+    """One kind of device. Its speed is measured, a declared share of its peak, or a processor's."""
 
     effective_flops: Flops | None = Field(
         None, gt=0, description="FLOP/s that training sustains on the device, measured."
@@ -32,6 +56,15 @@ class DeviceProfile(Config):
     )
     utilisation: Fraction | None = Field(
         None, description="Share of the peak that training is taken to sustain."
+    )
+    cpu: Processor | None = Field(
+        None, description="Clock and energy per cycle, in place of a speed and compute_power."
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Jobs the device runs at a time; each runs at the speed given.",
     )
     memory_bandwidth_bytes_per_s: BytesPerSecond = Field(
         gt=0, alias="memory_bandwidth", description="Memory bandwidth, the other roof."
@@ -46,34 +79,58 @@ class DeviceProfile(Config):
         alias="compute_power",
         description="Power of the board while it trains; without it its energy is missing.",
     )
+    receive_power_w: Watts | None = Field(
+        None,
+        ge=0,
+        alias="receive_power",
+        description="Power while it downloads; null: not counted.",
+    )
+    idle_power_w: Watts | None = Field(
+        None,
+        ge=0,
+        alias="idle_power",
+        description="Power while it waits, in a round, for its processor; null: not counted.",
+    )
     source: str = Field("", description="Where the numbers come from.")
 
     @model_validator(mode="after")
     def _one_speed(self) -> DeviceProfile:
         derated = self.peak_flops is not None and self.utilisation is not None
         partly = (self.peak_flops is None) != (self.utilisation is None)
-        if partly or (self.effective_flops is None) != derated:
-            raise ValueError("give either effective_flops, or both peak_flops and utilisation")
+        if partly or (self.effective_flops is not None) + derated + (self.cpu is not None) != 1:
+            raise ValueError(
+                "give either effective_flops, or both peak_flops and utilisation, or cpu"
+            )
+        if self.cpu is not None and self.compute_power_w is not None:
+            raise ValueError("give either compute_power or cpu, which says the energy itself")
         return self
 
     @property
     def training_flops(self) -> float:
-        """FLOP/s that training sustains: as measured, or peak times utilisation."""
+        """FLOP/s that training sustains: as measured, peak times utilisation, or by the clock."""
         if self.effective_flops is not None:
             return self.effective_flops
+        if self.cpu is not None:
+            return self.cpu.frequency_hz / self.cpu.cycles_per_flop
         assert self.peak_flops is not None and self.utilisation is not None
         return self.peak_flops * self.utilisation
+
+    @property
+    def joules_per_flop(self) -> float:
+        """Energy of an operation by the processor's law; 0 where time has a power instead."""
+        if self.cpu is None:
+            return 0.0
+        return self.cpu.kappa * self.cpu.cycles_per_flop * self.cpu.frequency_hz**2
 
 
 @functools.cache
 def catalogue() -> Mapping[str, DeviceProfile]:
     """The devices that come with the package, by name."""
-    text = files("wirelessfl.scenario").joinpath("data/profiles.yaml").read_text(encoding="utf-8")
-    return TypeAdapter(dict[str, DeviceProfile]).validate_python(YAML(typ="safe").load(text))
+    return read_catalogue("profiles.yaml", DeviceProfile)
 
 
 class NoJitter(Config):
-    """A computation always takes its nominal time."""
+    """A computation always takes its nominal time: the deterministic (fixed) model of papers."""
 
     kind: Literal["none"] = "none"
 
@@ -86,7 +143,12 @@ class LognormalJitter(Config):
 
 
 class ShiftedExponentialJitter(Config):
-    """Computing time = nominal time times (1 - spread + spread * Exp(1)), whose mean is one."""
+    """Computing time = nominal time times (1 - spread + spread * Exp(1)), whose mean is one.
+
+    The law P(T <= t) = 1 - exp(-(mu/D)(t - a D)) for work D of papers (Reisizadeh et al., "Coded
+    computation over heterogeneous clusters", IEEE Trans. Inf. Theory 65(7), 2019), with
+    a D = (1 - spread) * nominal and D / mu = spread * nominal.
+    """
 
     kind: Literal["shifted_exponential"] = "shifted_exponential"
     spread: Fraction = Field(0.2, description="Mean share of the time that is random.")
@@ -97,20 +159,33 @@ Jitter = Annotated[
 ]
 
 
-class AlwaysAvailable(Config):
-    """Every device can be called upon at any time."""
-
-    kind: Literal["always"] = "always"
-
-
 class Failures(Config):
-    """Devices that leave in the middle of a round."""
+    """What goes wrong in the middle of a round; the server learns of it when it happens.
+
+    The draws are independent. Of a drop-out and a crash the one that comes first happens.
+    """
 
     drop_probability: float = Field(
         0.0,
         ge=0,
         lt=1,
         description="Probability that a participant drops out while it trains, each round.",
+    )
+    crash_probability: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Probability that a participant crashes while it trains, each round.",
+    )
+    reboot_s: Seconds = Field(
+        60.0, ge=0, alias="reboot", description="Time after a crash in which a device runs nothing."
+    )
+    upload_loss_probability: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Probability that an upload arrives corrupt, each round: its time, bits and "
+        "energy are spent, and the server does not use it.",
     )
 
 
@@ -141,8 +216,14 @@ class DevicesConfig(Config):
         {}, description="Kinds of devices of your own, by name; they come before the catalogue's."
     )
     jitter: Jitter = Field(LognormalJitter(), description="Variation of the computing time.")
-    availability: AlwaysAvailable = Field(AlwaysAvailable(), description="When devices are on.")
-    failures: Failures = Field(Failures(), description="Drop-out in the middle of a round.")
+    availability: AvailabilityConfig = Field(
+        AlwaysAvailable(), description="When devices are on; others cannot take part."
+    )
+    failures: Failures = Field(Failures(), description="What goes wrong in a round.")
+    background: BackgroundConfig | None = Field(
+        None, description="Other work on the devices; null is none."
+    )
+    battery: BatteryConfig | None = Field(None, description="Batteries, all alike; null is mains.")
     radio: RadioPower = Field(RadioPower(), description="Power of the transmitter.")
 
     @model_validator(mode="after")
@@ -156,6 +237,26 @@ class DevicesConfig(Config):
         total = math.fsum(self.mix.values())
         if not math.isclose(total, 1.0, abs_tol=1e-9):
             raise MisfitError(("mix",), f"has shares that sum to {total:g}; they must sum to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _devices_bear_what_is_asked(self) -> DevicesConfig:
+        for name in (name for name, share in self.mix.items() if share > 0):
+            profile = self.profile(name)
+            if self.background is not None:
+                load = self.background.load / profile.workers
+                if load > MOST_LOAD:
+                    raise MisfitError(
+                        ("background", "jobs_per_hour"),
+                        f"and duration keep each worker of {name!r} busy {load:.0%} of the time; "
+                        f"at most {MOST_LOAD:.0%} can be simulated",
+                    )
+            if self.battery is not None and profile.compute_power_w is None and not profile.cpu:
+                raise MisfitError(
+                    ("battery",),
+                    f"needs the power of every device, and {name!r} gives neither compute_power "
+                    "nor cpu; give it one under devices.profiles, or leave it out of the mix",
+                )
         return self
 
     def profile(self, name: str) -> DeviceProfile:

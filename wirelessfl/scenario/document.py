@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
-from ruamel.yaml import YAML
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.base import Config, MisfitError, kinds
 from wirelessfl.scenario.devices import DevicesConfig
-from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.learning import LearningConfig, NoTask
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.place import FixedPlacement
-from wirelessfl.scenario.strategy import Adaptive, StrategyConfig
+from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, StrategyConfig
 from wirelessfl.scenario.units import Seconds
+from wirelessfl.scenario.yaml_text import yaml_text
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
@@ -113,10 +112,23 @@ class Scenario(Config):
                 f"has {len(placement.distances_m)} values for {clients} clients (devices.count); "
                 "give one for each, or a single one for all",
             )
+        if isinstance(self.learning.task, NoTask):
+            self._check_timing_only()
         self._check_ranks(("strategy",), self.strategy)
         for name, strategy in self.strategies.items():
             self._check_ranks(("strategies", name), strategy)
         return self
+
+    def _check_timing_only(self) -> None:
+        if self.stop.target is not None:
+            raise MisfitError(
+                ("stop", "target"), "is never reached where nothing is learnt (task: {kind: none})"
+            )
+        if isinstance(self.strategy, Adaptive | AdaptivePaper):
+            raise MisfitError(
+                ("strategy",),
+                f"{self.strategy.kind!r} {_PLANS_FROM_TRAINING}",
+            )
 
     def _check_ranks(self, path: tuple[str, ...], strategy: StrategyConfig) -> None:
         largest = self.learning.lora.rank
@@ -151,16 +163,30 @@ class Scenario(Config):
             raise InputError(f"unknown strategy {name!r}; {suggestion(name, known)}")
         return self.model_copy(update={"strategy": strategy, "strategies": {}})
 
+    def timing_only(self) -> Scenario:
+        """This scenario without learning: the same clients, payloads and work, and no target.
+
+        Raises:
+            InputError: If its strategy plans from what real training shows.
+        """
+        if isinstance(self.strategy, Adaptive | AdaptivePaper):
+            raise InputError(f"strategy {self.strategy.kind!r} {_PLANS_FROM_TRAINING}")
+        if isinstance(self.learning.task, NoTask):
+            return self
+        learning = self.learning.model_copy(update={"task": NoTask()})
+        stop = self.stop.model_copy(update={"target": None})
+        return self.model_copy(update={"learning": learning, "stop": stop})
+
+
+_PLANS_FROM_TRAINING = (
+    "plans from the updates of real training, and a timing-only run (task: {kind: none}) has "
+    "none; choose another kind, e.g. uniform"
+)
+
 
 def dump(scenario: Scenario) -> str:
     """The resolved scenario as YAML, every default filled in; `loads` gives the scenario back."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 100
-    stream = io.StringIO()
-    yaml.dump(scenario.model_dump(mode="json"), stream)
-    return stream.getvalue()
+    return yaml_text(scenario.model_dump(mode="json"))
 
 
 def fingerprint(scenario: Scenario) -> str:

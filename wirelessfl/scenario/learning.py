@@ -9,13 +9,38 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.base import Config
+from wirelessfl.scenario.base import Config, MisfitError
+from wirelessfl.scenario.located import suggestion
+from wirelessfl.scenario.models import ModelSize, model_sizes
+
+DIGITS_SAMPLES = 1203
+"""Training samples of the digits task."""
 
 
 class DigitsTask(Config):
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels: ten classes, nothing to download."""
 
     kind: Literal["digits"] = "digits"
+
+
+class NoTask(Config):
+    """Nothing is learnt: the run only takes the time that learning would (no torch needed)."""
+
+    kind: Literal["none"] = "none"
+    samples: int = Field(
+        DIGITS_SAMPLES, ge=1, description="Training samples of all clients together"
+    )
+    tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens in a sample; null is what an image gives the model, or 128 for text",
+    )
+    classes: int = Field(
+        10, ge=2, description="Classes of the trained head (a causal language model has none)"
+    )
+
+
+Task = Annotated[DigitsTask | NoTask, Field(discriminator="kind")]
 
 
 class _Sizes(Config):
@@ -70,6 +95,39 @@ class TinyVit(Config):
         return self
 
 
+class SizedModel(Config):
+    """A model of which only the size matters, for `task: {kind: none}`."""
+
+    kind: Literal["sized"] = "sized"
+    name: str | None = Field(
+        None, description="A size that comes with the package (`wirelessfl list models`)"
+    )
+    size: ModelSize | None = Field(None, description="Or the shapes of a model of your own")
+    weight_bits: Literal[4, 8, 16, 32] = Field(
+        16, description="Bits of a frozen weight on the device"
+    )
+
+    @model_validator(mode="after")
+    def _one_known_size(self) -> Self:
+        if (self.name is None) == (self.size is None):
+            raise ValueError("give either name or size")
+        if self.name is not None and self.name not in model_sizes():
+            hint = suggestion(self.name, list(model_sizes()))
+            raise MisfitError(("name",), f"{self.name!r} is not a known model; {hint}")
+        return self
+
+    @property
+    def shapes(self) -> ModelSize:
+        """The shapes named or given."""
+        if self.size is not None:
+            return self.size
+        assert self.name is not None
+        return model_sizes()[self.name]
+
+
+Model = Annotated[TinyVit | SizedModel, Field(discriminator="kind")]
+
+
 class SketchConfig(Config):
     """Which of a module's rank-one components a client trains in a round."""
 
@@ -107,11 +165,11 @@ class LocalConfig(Config):
 class LearningConfig(Config):
     """The `learning:` section."""
 
-    task: DigitsTask = Field(default_factory=DigitsTask, description="Data to learn from")
+    task: Task = Field(default_factory=DigitsTask, description="Data to learn from")
     partition: Partition = Field(
         default_factory=DirichletPartition, description="Who holds which samples"
     )
-    model: TinyVit = Field(default_factory=TinyVit, description="Frozen base model")
+    model: Model = Field(default_factory=TinyVit, description="Frozen base model")
     lora: LoraConfig = Field(default_factory=LoraConfig, description="Trainable adapter")
     local: LocalConfig = Field(default_factory=LocalConfig, description="A client's round")
     engine: Literal["cohort", "reference"] = Field(
@@ -119,3 +177,11 @@ class LearningConfig(Config):
     )
     cohort_width: int = Field(10, ge=1, description="Clients in one stacked pass")
     threads: int = Field(1, ge=1, description="Torch threads; results depend on this, not on OMP")
+
+    @model_validator(mode="after")
+    def _only_weights_can_learn(self) -> Self:
+        if isinstance(self.model, SizedModel) and not isinstance(self.task, NoTask):
+            raise MisfitError(
+                ("model",), "of kind 'sized' has no weights; it goes with task: {kind: none}"
+            )
+        return self

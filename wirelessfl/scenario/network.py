@@ -6,8 +6,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.base import Config, FileName
-from wirelessfl.scenario.place import Cells, Placement, UniformPlacement
+from wirelessfl.scenario.base import Config, FileHash, FileName, MisfitError
+from wirelessfl.scenario.mobility import (
+    Interference,
+    Mobility,
+    NoInterference,
+    RandomWaypointMobility,
+    StaticMobility,
+    TraceMobility,
+)
+from wirelessfl.scenario.place import Cells, FixedPlacement, Placement, UniformPlacement
 from wirelessfl.scenario.radio import (
     Fading,
     GapRate,
@@ -22,6 +30,15 @@ from wirelessfl.scenario.radio import (
 from wirelessfl.scenario.sharing import EqualShare, SharingConfig
 from wirelessfl.scenario.topology import Backhaul, SingleTopology, TopologyConfig
 from wirelessfl.scenario.units import Db, Dbm, Hertz, Seconds
+
+Engine = Literal["auto", "slotted", "virtual_time"]
+
+_ENGINE = (
+    "How the link's future is computed, with the same result: virtual_time in closed "
+    "form, which needs rates that never change and are linear in the share (fading: none, "
+    "power_mode: per_rb) or shares that are held; slotted by coherence slots; auto: the fastest "
+    "that is exact."
+)
 
 
 class Uplink(Config):
@@ -44,10 +61,11 @@ class Uplink(Config):
         "higher SNR; per_rb: power is spread over the whole bandwidth, so SNR is independent of "
         "the share.",
     )
+    engine: Engine = Field("auto", description=_ENGINE)
 
 
 class Downlink(Config):
-    """From the base station to the clients, one copy each (unicast)."""
+    """From the base station to the clients."""
 
     bandwidth_hz: Hertz = Field(
         20e6, gt=0, alias="bandwidth", description="Bandwidth shared by all downloads."
@@ -65,7 +83,22 @@ class Downlink(Config):
         description="The base station serves all shares from one amplifier, so its power is "
         "spread evenly over the bandwidth.",
     )
+    mode: Literal["unicast", "multicast"] = Field(
+        "unicast",
+        description="unicast: one copy for each client; multicast: one copy for all clients of a "
+        "round, at the rate of the worst of them in each coherence slot.",
+    )
     sharing: SharingConfig = Field(EqualShare(), description="How downloads share the bandwidth.")
+    engine: Engine = Field("auto", description=_ENGINE)
+
+    @model_validator(mode="after")
+    def _streams_are_slotted(self) -> Downlink:
+        if self.mode == "multicast" and self.engine == "virtual_time":
+            raise ValueError(
+                "engine: virtual_time is for unicast, where each client has a rate of its own; "
+                "write auto or slotted"
+            )
+        return self
 
 
 class Replay(Config):
@@ -79,11 +112,7 @@ class Replay(Config):
         description="CSV file, relative to this one. Traces repeat; with fewer traces than clients "
         "they are dealt out in turn, from a random time on.",
     )
-    sha256: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="Hash the file must have; loading notes it, so that a run is what it was.",
-    )
+    sha256: FileHash = None
 
 
 class NetworkConfig(Config):
@@ -97,6 +126,15 @@ class NetworkConfig(Config):
     backhaul: Backhaul = Field(Backhaul(), description="Edges between stations and server.")
     cells: Cells = Field(Cells(), description="The size of every cell.")
     placement: Placement = Field(UniformPlacement(), description="Where the clients are.")
+    mobility: Mobility = Field(StaticMobility(), description="How clients move.")
+    association: Literal["nearest", "strongest"] = Field(
+        "nearest",
+        description="Which base station serves a client: the nearest, or that of the highest mean "
+        "gain, shadowing included.",
+    )
+    interference: Interference = Field(
+        NoInterference(), description="What the other cells add to the noise."
+    )
     uplink: Uplink = Field(Uplink(), description="Clients to base station.")
     downlink: Downlink = Field(Downlink(), description="Base station to clients.")
     antenna_gain_db: Db = Field(
@@ -108,8 +146,8 @@ class NetworkConfig(Config):
     rate: Rate = Field(GapRate(), description="Bit/s per Hz at a given SNR.")
     replay: Replay | None = Field(
         None,
-        description="Measured rates, in place of placement, powers, path loss, shadowing, fading "
-        "and rate, which then decide nothing.",
+        description="Measured rates, in place of placement, mobility, interference, powers, path "
+        "loss, shadowing, fading and rate, which then decide nothing.",
     )
     report_window_s: Seconds = Field(
         1.0,
@@ -117,6 +155,17 @@ class NetworkConfig(Config):
         alias="report_window",
         description="The server knows each client's rate averaged over the last so many seconds.",
     )
+
+    @model_validator(mode="after")
+    def _one_section_says_where_clients_are(self) -> NetworkConfig:
+        elsewhere = isinstance(self.mobility, RandomWaypointMobility | TraceMobility)
+        if elsewhere and isinstance(self.placement, FixedPlacement):
+            raise MisfitError(
+                ("placement",),
+                f"fixed distances do not go with mobility: {self.mobility.kind}, which says itself "
+                "where clients start; write placement: {kind: uniform}",
+            )
+        return self
 
     @model_validator(mode="after")
     def _tables_belong_to_the_environment(self) -> NetworkConfig:

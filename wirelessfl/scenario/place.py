@@ -1,4 +1,4 @@
-"""Where the cell and its clients are."""
+"""Where clients are put, and how large a cell is."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from wirelessfl.scenario.units import Metres
 
 
 class UniformPlacement(Config):
-    """Clients are spread uniformly over the cell's area, outside its minimum distance."""
+    """Uniform over the area of a uniformly chosen cell, outside its minimum distance."""
 
     kind: Literal["uniform"] = "uniform"
 
 
 class FixedPlacement(Config):
-    """Clients stand at given distances from the base station, in uniformly random directions."""
+    """At given distances from the base station, in uniformly random directions.
+
+    Of several cells, client n belongs to number n mod cells.
+    """
 
     kind: Literal["fixed"] = "fixed"
     distances_m: tuple[Annotated[Metres, Field(gt=0)], ...] = Field(
@@ -31,14 +34,15 @@ Placement = Annotated[UniformPlacement | FixedPlacement, Field(discriminator="ki
 
 
 class Cells(Config):
-    """The one cell that serves all clients."""
+    """A cell's extent, for placing clients and for the models of path loss."""
 
     radius_m: Metres = Field(500.0, gt=0, alias="radius", description="Radius of the cell.")
     min_distance_m: Metres = Field(
         35.0,
         gt=0,
         alias="min_distance",
-        description="No client is nearer to the base station (TR 38.901 Table 7.2-1: 35 m).",
+        description="No client is put nearer to its base station (TR 38.901 Table 7.2-1: 35 m); "
+        "one that comes nearer to any is as loud as at this distance.",
     )
 
     @model_validator(mode="after")

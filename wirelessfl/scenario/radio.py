@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -93,8 +93,12 @@ class NoFading(Config):
     kind: Literal["none"] = "none"
 
 
-class MovingConfig(Config):
-    """Fading whose pace is given by a speed or by a coherence time (1 m/s if by neither)."""
+class PacedFading(Config):
+    """Fading whose pace is given by a speed or by a coherence time.
+
+    If by neither, the speed is the mean speed of the clients' `mobility`, 1 m/s where they stand
+    (something always moves around them).
+    """
 
     kind: str
     speed_mps: MetresPerSecond | None = Field(
@@ -102,36 +106,27 @@ class MovingConfig(Config):
         gt=0,
         alias="speed",
         description="Speed of the client or its surroundings; Doppler frequency = speed / "
-        "wavelength, coherence time = 0.423 / Doppler frequency.",
+        "wavelength, coherence time = 0.423 / Doppler frequency. null is the speed of "
+        "network.mobility, or 1 m/s.",
     )
     coherence_time_s: Seconds | None = Field(
         None, gt=0, alias="coherence_time", description="Coherence time, instead of a speed."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _walk_unless_told(cls, data: Any) -> Any:
-        names = {"speed", "speed_mps", "coherence_time", "coherence_time_s"}
-        if isinstance(data, dict) and all(data.get(name) is None for name in names):
-            return {key: value for key, value in data.items() if key not in names} | {
-                "speed_mps": 1.0
-            }
-        return data
-
     @model_validator(mode="after")
-    def _one_pace(self) -> MovingConfig:
+    def _one_pace(self) -> PacedFading:
         if self.speed_mps is not None and self.coherence_time_s is not None:
             raise ValueError("give either speed or coherence_time, not both")
         return self
 
 
-class RayleighBlock(MovingConfig):
+class RayleighBlock(PacedFading):
     """Rayleigh fading, independent from one coherence time to the next."""
 
     kind: Literal["rayleigh_block"] = "rayleigh_block"
 
 
-class Rician(MovingConfig):
+class Rician(PacedFading):
     """Rician fading, independent from one coherence time to the next."""
 
     kind: Literal["rician"] = "rician"
@@ -143,14 +138,14 @@ class Rician(MovingConfig):
     )
 
 
-class Nakagami(MovingConfig):
+class Nakagami(PacedFading):
     """Nakagami fading (Gamma power), independent from one coherence time to the next."""
 
     kind: Literal["nakagami"] = "nakagami"
     m: float = Field(2.0, ge=0.5, description="Shape; 1 is Rayleigh, larger fades less.")
 
 
-class Jakes(MovingConfig):
+class Jakes(PacedFading):
     """Rayleigh fading with the Clarke-Jakes autocorrelation J0(2 pi f_D tau)."""
 
     kind: Literal["jakes"] = "jakes"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from wirelessfl.scenario.base import Config, FileName
+from wirelessfl.scenario.base import Config, FileHash, FileName
 from wirelessfl.scenario.units import BitsPerSecond, Metres, Seconds
 
 
@@ -72,11 +72,7 @@ class GraphTopology(Config):
     file: FileName = Field(
         min_length=1, description="A .graphml or .json file, relative to this one."
     )
-    sha256: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="Hash the file must have; loading notes it, so that a run is what it was.",
-    )
+    sha256: FileHash = None
 
 
 TopologyConfig = Annotated[

@@ -14,12 +14,19 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from wirelessfl.device.battery import empty_s
 from wirelessfl.device.fleet import Fleet
+from wirelessfl.device.presence import Presence
 from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.network.access import Access
+from wirelessfl.simulation.energy import Activity, Energy, EnergyMeter
 
+Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+# What can end a participant's way before its upload does; of several, the first in time.
+_DROP, _CRASH, _OFF, _EMPTY = range(4)
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Hardware:
     access: Access
     fleet: Fleet
     queue: ComputeQueue
+    presence: Presence
+    meter: EnergyMeter
 
 
 @dataclass(frozen=True)
@@ -47,40 +56,57 @@ class Cohort:
     """One round's participants in flight.
 
     Attributes:
-        done: SimPy event: every participant has delivered its update or dropped out.
+        done: SimPy event: every participant has uploaded or left.
         cell: Cell that serves each participant this round `[participants]`.
         download_end_s, compute_start_s, compute_end_s, radio_end_s, upload_end_s: Simulated times
             `[participants]`; what an abandoned client never did is NaN once settled. An upload has
             left the air at `radio_end_s` and is at the server at `upload_end_s`; these are the same
             without a backhaul.
-        drop_s: When a participant drops out (during its computation), infinity if it does not.
+        energy: What the round cost each participant, once settled.
+        leave_s: When a participant leaves unless its upload ends before: it drops out, crashes,
+            goes off or runs out of battery; infinity if none of these.
     """
 
     def __init__(self, env: simpy.Environment, hardware: Hardware, work: Work) -> None:
         self._env, self._hardware, self.work = env, hardware, work
         self.start_s = env.now
-        fleet, queue = hardware.fleet, hardware.queue
-        self._download = hardware.access.download(work.clients, work.bits)
+        fleet, queue, clients = hardware.fleet, hardware.queue, work.clients
+        start_s, never_s = np.full(len(clients), self.start_s), np.full(len(clients), np.inf)
+        charge_j = hardware.presence.charge_j(clients)
+        receiving = (start_s, fleet.receive_power_w[clients])
+        off_s = hardware.presence.availability.next_off_s(clients, self.start_s)
+        self._download = hardware.access.download(
+            clients, work.bits, np.minimum(off_s, empty_s(charge_j, [receiving]))
+        )
         self.cell = self._download.cell
         self.download_end_s = self._download.finish_s
-        duration_s = fleet.duration_s(
-            work.clients, work.round, work.flops, work.memory_traffic_bytes
+        has = np.isfinite(self.download_end_s)
+        duration_s = fleet.duration_s(clients, work.round, work.flops, work.memory_traffic_bytes)
+        self.compute_start_s, self.compute_end_s = never_s.copy(), never_s.copy()
+        self.compute_start_s[has], self.compute_end_s[has] = queue.enter(
+            clients[has], self.download_end_s[has], duration_s[has]
         )
-        self.compute_start_s, self.compute_end_s = queue.enter(
-            work.clients, self.download_end_s, duration_s
-        )
-        fraction = fleet.drop_fraction(work.clients, work.round)
-        self.drop_s = np.where(
-            np.isfinite(fraction), self.compute_start_s + fraction * duration_s, np.inf
-        )
-        dropping = np.isfinite(self.drop_s)
-        queue.release(work.clients[dropping], self.drop_s[dropping])
-        # Those who will drop out are announced like everyone: the server cannot know.
+        # A device reckons with its full power while it sends, so it never spends what it has not.
+        phases = [
+            receiving,
+            (self.download_end_s, fleet.idle_power_w[clients]),
+            (self.compute_start_s, fleet.compute_j(clients, duration_s, work.flops) / duration_s),
+            (self.compute_end_s, np.full(len(clients), hardware.meter.sending_w)),
+        ]
+        drop_s = self.compute_start_s + duration_s * fleet.drop_fraction(clients, work.round)
+        crash_s = self.compute_start_s + duration_s * fleet.crash_fraction(clients, work.round)
+        causes_s = np.stack([drop_s, crash_s, off_s, empty_s(charge_j, phases)])
+        self._cause, self.leave_s = causes_s.argmin(axis=0), causes_s.min(axis=0)
+        self._corrupt = fleet.loses_upload(clients, work.round)
+        self._duration_s = duration_s
+        leaving = np.isfinite(self.leave_s) & has
+        queue.release(clients[leaving], self.leave_s[leaving])
+        # Those who will leave are announced like everyone: the server cannot know.
         self._upload = hardware.access.upload(
-            work.clients,
+            clients,
             work.bits,
-            ready_s=self.compute_end_s,
-            leave_s=self.drop_s,
+            ready_s=np.where(has, self.compute_end_s, self.leave_s),
+            leave_s=self.leave_s,
             expected_ready_s=work.expected_ready_s,
         )
         self.done: simpy.Event = self._upload.done
@@ -88,20 +114,28 @@ class Cohort:
     def settle(self) -> None:
         """Close the round now: whatever is unfinished is abandoned, what happened is kept."""
         now = self.end_s = self._env.now
+        queue = self._hardware.queue
         self._download.cancel()
         self._upload.cancel()
         self.radio_end_s = self._upload.radio_end_s
         self.upload_end_s = self._upload.finish_s
         self.uploaded_bits = self._upload.sent_bits
         self.downloaded_bits = self._download.sent_bits
-        self.completed = self.upload_end_s <= now
-        self.dropped = self.drop_s <= now
-        interrupted = ~self.completed & ~self.dropped
-        self._hardware.queue.release(
-            self.work.clients[interrupted],
-            np.minimum(self.compute_end_s[interrupted], now),
-        )
-        self.compute_end_s = np.minimum(self.compute_end_s, self.drop_s)
+        self.downlink_bits = self._download.air_bits  # once, if one stream serves all
+        uploaded = self.upload_end_s <= now
+        on_its_way = self.radio_end_s <= now  # the base station has it, whatever the client does
+        left = ~on_its_way & (self.leave_s <= now)
+        self.completed, self.lost = uploaded & ~self._corrupt, uploaded & self._corrupt
+        self.dropped = left & (self._cause == _DROP)
+        self.crashed = left & (self._cause == _CRASH)
+        self.emptied = left & (self._cause == _EMPTY)
+        self.offline = left & (self._cause == _OFF) | self.emptied
+        # Until when each was at work: its upload's end, its leaving, or the end of the round.
+        self._until_s = np.where(uploaded, self.upload_end_s, np.minimum(self.leave_s, now))
+        cut = ~uploaded & ~left & np.isfinite(self.download_end_s)
+        queue.release(self.work.clients[cut], np.minimum(self.compute_end_s[cut], now))
+        rebooted_s = self.leave_s[self.crashed] + self._hardware.fleet.failures.reboot_s
+        queue.block(self.work.clients[self.crashed], rebooted_s)
         for times in (
             self.download_end_s,
             self.compute_start_s,
@@ -109,31 +143,59 @@ class Cohort:
             self.radio_end_s,
             self.upload_end_s,
         ):
-            times[times > now] = np.nan
-        self.compute_end_s[self.dropped] = np.nan
+            times[times > self._until_s] = np.nan
+        self.energy = self._spent()
 
     @property
     def outcome(self) -> NDArray[np.str_]:
-        """'completed', 'dropped' (left by itself) or 'cancelled' (cut by the server)."""
-        return np.where(self.completed, "completed", np.where(self.dropped, "dropped", "cancelled"))
+        """What became of each participant; exactly one of the outcomes in `trace.tables`.
+
+        'completed'; 'lost' (uploaded, but corrupt); 'dropped', 'crashed' or 'offline' (left by
+        itself, the last also for want of charge); 'cancelled' (cut by the server).
+        """
+        flags = [self.completed, self.lost, self.dropped, self.crashed, self.offline]
+        names = ["completed", "lost", "dropped", "crashed", "offline"]
+        return np.select(flags, names, default="cancelled")
+
+    @property
+    def receiving_s(self) -> Floats:
+        """Seconds each radio received, finished or not. [participants]"""
+        return np.fmin(self.download_end_s, self._until_s) - self.start_s
+
+    @property
+    def waiting_s(self) -> Floats:
+        """Seconds each waited, with the model, for its processor. [participants]"""
+        return self._between(self.download_end_s, self.compute_start_s)
 
     @property
     def computing_s(self) -> Floats:
-        """Seconds each device really computed, up to its end, drop or cancellation."""
-        end = np.where(np.isnan(self.compute_end_s), self.end_s, self.compute_end_s)
-        end = np.where(self.dropped, self.drop_s, end)
-        return np.nan_to_num(end - self.compute_start_s)
+        """Seconds each device really computed, up to its end, leaving or cancellation."""
+        return self._between(self.compute_start_s, self.compute_end_s)
 
     @property
     def uploading_s(self) -> Floats:
-        """Seconds from the start of each upload to its arrival, or to the end of the round."""
-        return self._since_compute_s(self.upload_end_s)
+        """Seconds from each upload's start to its arrival, or as far as it came."""
+        return self._between(self.compute_end_s, self.upload_end_s)
 
     @property
-    def transmitting_s(self) -> Floats:
+    def sending_s(self) -> Floats:
         """Seconds each radio transmitted, finished or not."""
-        return self._since_compute_s(self.radio_end_s)
+        return self._between(self.compute_end_s, self.radio_end_s)
 
-    def _since_compute_s(self, end_s: Floats) -> Floats:
-        end = np.where(np.isnan(end_s), self.end_s, end_s)
-        return np.nan_to_num(end - self.compute_end_s)
+    def _spent(self) -> Energy:
+        did = Activity(
+            clients=self.work.clients,
+            cell=self.cell,
+            receiving_s=self.receiving_s,
+            waiting_s=self.waiting_s,
+            computing_s=self.computing_s,
+            flops=self.work.flops * (self.computing_s / self._duration_s),
+            sending_from_s=self.compute_end_s,
+            sending_s=self.sending_s,
+            sent_bits=self.uploaded_bits,
+        )
+        return self._hardware.meter.spent(did)
+
+    def _between(self, start_s: Floats, end_s: Floats) -> Floats:
+        """Length of a step, so far as it came: 0 if it never began. [participants]"""
+        return np.nan_to_num(np.fmin(end_s, self._until_s) - start_s)

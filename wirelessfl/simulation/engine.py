@@ -7,25 +7,33 @@ import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import simpy
 
+from wirelessfl.device.build import build_presence, build_queue
 from wirelessfl.device.fleet import build_fleet
-from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.errors import InputError
-from wirelessfl.learning.learner import Learner, build_learner
+from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.network.access import Access
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import Scenario, dump, fingerprint
-from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.learning import LearningConfig, NoTask
 from wirelessfl.simulation.client import Hardware
+from wirelessfl.simulation.energy import EnergyMeter
 from wirelessfl.simulation.journal import Journal
+from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.server import Progress, Server
+from wirelessfl.simulation.training import RealTraining, TimingOnly, Training
 from wirelessfl.strategy import build_strategy
 from wirelessfl.trace import Trace
+
+if TYPE_CHECKING:
+    from wirelessfl.learning.learner import Learner
+    from wirelessfl.learning.workload import Workload
 
 RECORDED_VERSIONS = ("wirelessfl", "torch", "transformers", "peft", "simpy", "numpy")
 
@@ -42,32 +50,36 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
 
     Raises:
         InputError: If the scenario asks for something that cannot be (e.g. a target metric the
-            task does not have, more participants than clients).
+            task does not have, more participants than clients, a model no device can hold).
         DivergedError: If a client's training leaves the finite numbers.
     """
     started = time.perf_counter()
     clients, seed = scenario.devices.count, scenario.seed
-    learner = shared_learner(scenario)
-    _check_target(scenario, learner)
+    workload, training = _learning(scenario)
     network = scenario.network
     topology = build_topology(network, seed)
     channel = build_channel(network, clients, seed, topology.xy_m)
     fleet = build_fleet(scenario.devices, seed)
+    presence = build_presence(scenario.devices, seed)
+    gate = memory_gate(fleet, workload)
     strategy = build_strategy(scenario.strategy, clients)
     env = simpy.Environment()
     hardware = Hardware(
         access=Access(env, channel, topology, network, sharing_rule(strategy.bandwidth)),
         fleet=fleet,
-        queue=ComputeQueue(clients),
+        queue=build_queue(scenario.devices, fleet, seed),
+        presence=presence,
+        meter=EnergyMeter(fleet, channel, network.uplink),
     )
-    journal = Journal(fleet, channel, network.uplink.power_dbm, scenario.trace.events)
+    journal = Journal(fleet, channel, scenario.trace.events)
     server = Server(
         env,
         scenario,
         hardware,
-        learner,
+        workload,
+        training,
         strategy,
-        Observer(scenario, channel, topology, fleet, learner),
+        Observer(scenario, channel, topology, fleet, workload, presence, gate),
         journal,
         on_progress,
     )
@@ -75,6 +87,8 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     env.process(server.serve())
     env.run()
     ended = time.perf_counter()
+    done = training.diagnostics()
+    learning_s = done["gradients_s"] + done["evaluation_s"]
     return journal.trace(
         scenario_yaml=dump(scenario),
         summary={
@@ -84,17 +98,34 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "fingerprint": fingerprint(scenario),
             "versions": {name: version(name) for name in RECORDED_VERSIONS},
             "target_reached": server.target_reached,
-            "gradient_jobs": server.pool.computed,
+            "nobody_left": server.nobody_left,
+            "memory": gate.summary(),
+            "gradient_jobs": done["gradient_jobs"],
             "host": {
                 "python": platform.python_version(),
                 "machine": platform.machine(),
                 "setup_s": built - started,
-                "gradients_s": server.pool.host_s,
-                "evaluation_s": server.evaluation_host_s,
-                "event_loop_s": ended - built - server.pool.host_s - server.evaluation_host_s,
+                "gradients_s": done["gradients_s"],
+                "evaluation_s": done["evaluation_s"],
+                "event_loop_s": ended - built - learning_s,
             },
         },
     )
+
+
+def _learning(scenario: Scenario) -> tuple[Workload, Training]:
+    """What a round costs the clients, and the model that it changes."""
+    if isinstance(scenario.learning.task, NoTask):
+        clients, seed = scenario.devices.count, scenario.seed
+        return sized_workload(scenario.learning, clients, seed), TimingOnly()
+    learner = shared_learner(scenario)
+    target = scenario.stop.target
+    if target is not None and target.metric not in learner.metrics:
+        raise InputError(
+            f"stop.target.metric is {target.metric!r}, but the task "
+            f"{scenario.learning.task.kind!r} has: {', '.join(learner.metrics)}"
+        )
+    return learner.workload, RealTraining(learner)
 
 
 def shared_learner(scenario: Scenario) -> Learner:
@@ -104,13 +135,6 @@ def shared_learner(scenario: Scenario) -> Learner:
 
 @functools.lru_cache(maxsize=4)
 def _learner(learning_json: str, clients: int, seed: int) -> Learner:
+    from wirelessfl.learning.learner import build_learner  # torch is slow to import
+
     return build_learner(LearningConfig.model_validate_json(learning_json), clients, seed)
-
-
-def _check_target(scenario: Scenario, learner: Learner) -> None:
-    target = scenario.stop.target
-    if target is not None and target.metric not in learner.metrics:
-        raise InputError(
-            f"stop.target.metric is {target.metric!r}, but the task "
-            f"{scenario.learning.task.kind!r} has: {', '.join(learner.metrics)}"
-        )

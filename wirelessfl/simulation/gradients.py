@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from wirelessfl.learning.jobs import GradientJob, Update, Vector
-from wirelessfl.learning.learner import Learner
+
+if TYPE_CHECKING:
+    from wirelessfl.learning.learner import Learner
 
 
 class GradientPool:

@@ -16,6 +16,7 @@ from wirelessfl.trace import Trace
 from wirelessfl.trace.recorder import Recorder
 from wirelessfl.trace.tables import SERVER
 
+LEFT = ("dropped", "crashed", "offline", "lost")  # outcomes that the rounds table counts
 METRICS = ("loss", "accuracy", "perplexity")
 
 
@@ -23,24 +24,20 @@ class Journal:
     """Turns what happened into the trace's tables; decides nothing.
 
     Args:
-        fleet: The devices, for their names and energy.
+        fleet: The devices, for their names.
         channel: The air, for the clients' distances.
-        uplink_power_dbm: Transmit power of a client.
         events: Whether the events table is kept.
     """
 
-    def __init__(
-        self, fleet: Fleet, channel: Channel, uplink_power_dbm: float, events: bool
-    ) -> None:
+    def __init__(self, fleet: Fleet, channel: Channel, events: bool) -> None:
         self._fleet, self._channel = fleet, channel
-        self._uplink_power_dbm = uplink_power_dbm
         self._keep_events = events
         self._recorder = Recorder()
         self._last_plan: Plan | None = None
 
-    def initial(self, now_s: float, metrics: dict[str, float]) -> None:
+    def initial(self, now_s: float, available: int, metrics: dict[str, float]) -> None:
         """Round 0: the model before anyone trained."""
-        zero = dict.fromkeys(("participants", "completed", "dropped", "server_version"), 0)
+        zero = dict.fromkeys(("participants", "completed", *LEFT, "server_version"), 0)
         sums = dict.fromkeys(("expected_participants", "downlink_bits", "uplink_bits"), 0.0)
         unknown = ("expected_round_s", "server_step", "noise_to_signal", "mean_rank", "train_loss")
         self._recorder.append_round(
@@ -52,6 +49,7 @@ class Journal:
                 "phase": "initial",
                 "planned": False,
                 "energy_j": 0.0,
+                "available": available,
                 **zero,
                 **sums,
                 **dict.fromkeys(unknown, math.nan),
@@ -64,6 +62,7 @@ class Journal:
         self,
         cohort: Cohort,
         end_s: float,
+        available: int,
         plan: Plan,
         weights: NDArray[np.float64],
         feedback: RoundFeedback,
@@ -73,7 +72,6 @@ class Journal:
         """A round that is over, at `end_s`; what was not received is not in `feedback`."""
         number, clients = cohort.work.round, cohort.work.clients
         new_plan, self._last_plan = plan is not self._last_plan, plan
-        energy_j = self._energy_j(cohort)
         self._recorder.append_round(
             {
                 "round": number,
@@ -82,17 +80,18 @@ class Journal:
                 "duration_s": end_s - cohort.start_s,
                 "phase": plan.phase,
                 "planned": new_plan,
+                "available": available,
                 "participants": len(clients),
                 "completed": int(cohort.completed.sum()),
-                "dropped": int(cohort.dropped.sum()),
+                **{left: int(getattr(cohort, left).sum()) for left in LEFT},
                 "expected_participants": float(plan.q.sum()),
                 "expected_round_s": plan.expected_round_s,
                 "server_step": plan.server_step,
                 "noise_to_signal": plan.noise_to_signal,
                 "mean_rank": _mean(plan.k[clients]),
-                "downlink_bits": float(cohort.downloaded_bits.sum()),
+                "downlink_bits": cohort.downlink_bits,
                 "uplink_bits": float(cohort.uploaded_bits.sum()),
-                "energy_j": float(energy_j.sum()),
+                "energy_j": float(cohort.energy.total_j.sum()),
                 "train_loss": _mean(feedback.losses),
                 "server_version": version,
                 **_metric_columns(metrics),
@@ -125,7 +124,7 @@ class Journal:
             "client": clients,
             "profile": self._fleet.profile[clients],
             "cell": cohort.cell,
-            "distance_m": self._channel.distance_m[clients],
+            "distance_m": self._channel.distances_m(clients, cohort.start_s),
             "probability": plan.q[clients],
             "rank": plan.k[clients],
             "weight": weights,
@@ -142,15 +141,18 @@ class Journal:
             "upload_s": cohort.uploading_s,
             "downlink_bits": cohort.downloaded_bits,
             "uplink_bits": cohort.uploaded_bits,
-            "energy_j": self._energy_j(cohort),
+            "receive_j": cohort.energy.receive_j,
+            "idle_j": cohort.energy.idle_j,
+            "compute_j": cohort.energy.compute_j,
+            "transmit_j": cohort.energy.transmit_j,
+            "energy_j": cohort.energy.total_j,
             "train_loss": loss,
             "update_norm": norm,
         }
 
-    def _energy_j(self, cohort: Cohort) -> NDArray[np.float64]:
-        """Energy of each participant, training and transmitting. [participants]"""
-        computing_j = self._fleet.compute_j(cohort.work.clients, cohort.computing_s)
-        return computing_j + self._fleet.transmit_j(cohort.transmitting_s, self._uplink_power_dbm)
+    def waits(self, number: int, now_s: float) -> None:
+        """Nobody can be called upon, and round `number` has to wait."""
+        self._events(number, [("wait", now_s)])
 
     def _client_events(self, cohort: Cohort) -> None:
         for event, times in (
@@ -159,7 +161,10 @@ class Journal:
             ("compute_end", cohort.compute_end_s),
             ("upload_start", cohort.compute_end_s),
             ("upload_end", cohort.upload_end_s),
-            ("drop", np.where(cohort.dropped, cohort.drop_s, np.nan)),
+            ("drop", np.where(cohort.dropped, cohort.leave_s, np.nan)),
+            ("crash", np.where(cohort.crashed, cohort.leave_s, np.nan)),
+            ("offline", np.where(cohort.offline, cohort.leave_s, np.nan)),
+            ("lost", np.where(cohort.lost, cohort.upload_end_s, np.nan)),
         ):
             happened = np.isfinite(times)
             self._append_events(

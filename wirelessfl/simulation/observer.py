@@ -3,7 +3,8 @@
 The strategy sees nothing else of the world. Rates are means over the reports of the last moments
 (`network.report_window`), at the share of the band each client would have in an equal split among
 `REPORT_USERS`. Compute times follow from the FLOP/s and bytes/s each device reports when it joins,
-without the jitter that will befall them.
+without the jitter that will befall them. Heartbeats tell who is on, not for how long. A client
+that cannot hold the model is no part of the federation: its data has no weight.
 
 Planners think of one cell: several are shown to them as one pool, with the sum of their bandwidths.
 That is right where clients are spread evenly, and too hopeful where they crowd. Of the backhaul
@@ -18,11 +19,15 @@ from __future__ import annotations
 import numpy as np
 
 from wirelessfl.device.fleet import Fleet
-from wirelessfl.learning.learner import Learner
+from wirelessfl.device.presence import Presence
+from wirelessfl.learning.workload import Workload
 from wirelessfl.network.channel import Channel
+from wirelessfl.network.fading import Direction
+from wirelessfl.network.reports import Remembered
 from wirelessfl.network.topology import Topology
 from wirelessfl.scenario import Scenario
-from wirelessfl.strategy.observation import Observation
+from wirelessfl.simulation.memory import MemoryGate
+from wirelessfl.strategy.observation import Bools, Observation, RateReports
 
 REPORT_USERS = 10
 
@@ -36,51 +41,72 @@ class Observer:
         channel: Channel,
         topology: Topology,
         fleet: Fleet,
-        learner: Learner,
+        workload: Workload,
+        presence: Presence,
+        gate: MemoryGate,
     ) -> None:
         self._scenario, self._channel, self._topology = scenario, channel, topology
-        self._weights = learner.weights
-        self._rank = learner.rank
+        self._presence, self._max_rank, self._included = presence, gate.max_rank, gate.included
+        weights = workload.weights
+        held = np.where(gate.included, weights, 0.0)
+        self._weights = weights if gate.included.all() else held / held.sum()
+        self._rank = workload.rank
         self._clients = np.arange(fleet.clients)
-        ends = np.array([1, learner.rank])
-        self._fixed_bits, self._bits_per_rank = _line(ends, learner.payload_bits(ends))
+        ends = np.array([1, workload.rank])
+        self._fixed_bits, self._bits_per_rank = _line(ends, workload.payload_bits(ends))
         lowest, highest = (
             fleet.nominal_s(
                 self._clients,
-                learner.local_flops(self._clients, ranks),
-                learner.local_bytes(self._clients, ranks),
+                workload.local_flops(self._clients, ranks),
+                workload.local_bytes(self._clients, ranks),
             )
             for ranks in (np.full(fleet.clients, rank) for rank in ends)
         )
         self._compute_fixed_s, self._compute_per_rank_s = _line(ends, np.array([lowest, highest]))
-        self._max_rank = np.full(fleet.clients, learner.rank)
 
-    def observe(self, round: int, now_s: float) -> Observation:
-        """What the server knows at `now_s`, as round `round` is about to start."""
+    def available(self, now_s: float) -> Bools:
+        """Who can be called upon at `now_s`: on, and not excluded for want of memory. [clients]"""
+        return self._presence.on(now_s) & self._included
+
+    def next_available_s(self, now_s: float) -> float:
+        """When somebody may next be called upon, or before; infinity if nobody ever will be."""
+        return float(self._presence.next_on_s(now_s)[self._included].min())
+
+    def observe(self, round: int, now_s: float, available: Bools) -> Observation:
+        """What the server knows at `now_s`, as round `round` is about to start.
+
+        `available` is who can be called upon then. [clients]
+        """
         network = self._scenario.network
         share = 1.0 / min(REPORT_USERS, len(self._clients))
         uplink_share_hz = network.uplink.bandwidth_hz * share
         downlink_share_hz = network.downlink.bandwidth_hz * share
-        n, cells = len(self._clients), self._topology.cells
+        cells = self._topology.cells
         latency_s = self._topology.latency_s[self._channel.serving(self._clients, now_s)]
+
+        def reports(direction: Direction, share_hz: float) -> RateReports:
+            return Remembered(
+                len(self._clients),
+                lambda new: self._channel.reported_rate_bps(
+                    direction, new, now_s, np.full(len(new), share_hz)
+                ),
+            )
+
         return Observation(
             round=round,
             time_s=now_s,
             weights=self._weights,
             rank=self._rank,
             max_rank=self._max_rank,
+            available=available,
             fixed_bits=float(self._fixed_bits),
             bits_per_rank=float(self._bits_per_rank),
             uplink_hz=cells * network.uplink.bandwidth_hz,
             uplink_share_hz=uplink_share_hz,
-            uplink_rate_bps=self._channel.reported_rate_bps(
-                "uplink", self._clients, now_s, np.full(n, uplink_share_hz)
-            ),
+            uplink_rate_of=reports("uplink", uplink_share_hz),
             downlink_hz=cells * network.downlink.bandwidth_hz,
             downlink_share_hz=downlink_share_hz,
-            downlink_rate_bps=self._channel.reported_rate_bps(
-                "downlink", self._clients, now_s, np.full(n, downlink_share_hz)
-            ),
+            downlink_rate_of=reports("downlink", downlink_share_hz),
             compute_fixed_s=self._compute_fixed_s + latency_s,
             compute_per_rank_s=self._compute_per_rank_s,
             server_overhead_s=self._scenario.server.overhead_s + float(latency_s.mean()),

@@ -6,7 +6,6 @@ server's configured overheads, and nowhere else.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
@@ -14,15 +13,13 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from wirelessfl.learning.aggregation import weighted_sum
-from wirelessfl.learning.jobs import GradientJob
-from wirelessfl.learning.learner import Learner
+from wirelessfl.learning.workload import Workload
 from wirelessfl.randomness import uniform
 from wirelessfl.scenario import Scenario, Target
-from wirelessfl.simulation.client import Cohort, Floats, Hardware, Ints, Work
-from wirelessfl.simulation.gradients import GradientPool
+from wirelessfl.simulation.client import Bools, Cohort, Floats, Hardware, Ints, Work
 from wirelessfl.simulation.journal import Journal
 from wirelessfl.simulation.observer import Observer
+from wirelessfl.simulation.training import Learned, Training
 from wirelessfl.strategy import Plan, RoundFeedback, Strategy
 from wirelessfl.strategy.observation import Observation
 from wirelessfl.strategy.round_model import expected_ready_s
@@ -47,7 +44,8 @@ class Server:
         env: The simulation's clock.
         scenario: What to run.
         hardware: Links and devices the participants' work passes through.
-        learner: Data, model and gradients.
+        workload: What a round costs each client.
+        training: The global model.
         strategy: What decides.
         observer: What the server can measure.
         journal: Where everything that happened is written down.
@@ -59,69 +57,85 @@ class Server:
         env: simpy.Environment,
         scenario: Scenario,
         hardware: Hardware,
-        learner: Learner,
+        workload: Workload,
+        training: Training,
         strategy: Strategy,
         observer: Observer,
         journal: Journal,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._env, self._scenario, self._hardware = env, scenario, hardware
-        self._learner, self._strategy, self._observer = learner, strategy, observer
+        self._workload, self._training = workload, training
+        self._strategy, self._observer = strategy, observer
         self._journal, self._on_progress = journal, on_progress
-        self.pool = GradientPool(learner)
-        self.model = learner.initial
-        self.version = 0
         stop = scenario.stop
         self._time_limit_s = np.inf if stop.time_s is None else stop.time_s
         self._recent: list[float] = []
         self.target_reached = False
-        self.evaluation_host_s = 0.0
+        self.nobody_left = False
 
     def serve(self) -> Generator[simpy.Event, object, None]:
         """The server's SimPy process: the initial evaluation, then rounds until the end."""
-        self._journal.initial(self._env.now, self._evaluate())
+        on = int(self._observer.available(self._env.now).sum())
+        self._journal.initial(self._env.now, on, self._evaluate())
         for round in range(1, self._scenario.stop.rounds + 1):
             if self._env.now + self._scenario.server.overhead_s >= self._time_limit_s:
                 return
-            finished = yield from self._round(round)
+            available = yield from self._available(round)
+            if available is None:
+                return
+            finished = yield from self._round(round, available)
             if self.target_reached or not finished:
                 return
 
-    def _round(self, round: int) -> Generator[simpy.Event, object, bool]:
+    def _available(self, round: int) -> Generator[simpy.Event, object, Bools | None]:
+        """Who can be called upon, once somebody can; None if the time limit comes first, or never.
+
+        [clients]
+        """
+        env, waits = self._env, False
+        while not (available := self._observer.available(env.now)).any():
+            if not waits:
+                self._journal.waits(round, env.now)
+            waits = True
+            on_s = self._observer.next_available_s(env.now)
+            if on_s + self._scenario.server.overhead_s >= self._time_limit_s or np.isinf(on_s):
+                self.nobody_left = bool(np.isinf(on_s))
+                return None
+            yield env.timeout(max(on_s - env.now, np.spacing(env.now)))
+        return available
+
+    def _round(self, round: int, available: Bools) -> Generator[simpy.Event, object, bool]:
         """One round; false if the time limit cut it short, and then nothing is aggregated."""
         env, server = self._env, self._scenario.server
-        observation = self._observer.observe(round - 1, env.now)
+        observation = self._observer.observe(round - 1, env.now, available)
         plan = self._strategy.plan(observation)
         draws = uniform(self._scenario.seed, "participation", np.arange(observation.clients), round)
-        participants = np.flatnonzero(self._strategy.select(plan, draws))
+        chosen = self._strategy.select(plan, draws)
+        participants = np.flatnonzero(chosen & available)
         weights = self._strategy.weights(plan, observation, participants)
         cohort = Cohort(env, self._hardware, self._work(round, participants, plan, observation))
-        jobs = [
-            GradientJob(
-                version=self.version, round=round, client=int(client), rank=int(plan.k[client])
-            )
-            for client in participants
-        ]
-        self.pool.register(jobs, self.model)
+        jobs = self._training.begin(round, participants, plan.k[participants])
         deadline_s = np.inf if server.deadline_s is None else server.deadline_s
         left_s = self._time_limit_s - server.overhead_s - env.now
         wait_s = min(deadline_s, left_s)
         yield cohort.done | env.timeout(wait_s) if np.isfinite(wait_s) else cohort.done
         cut_short = not cohort.done.processed and left_s <= deadline_s
         cohort.settle()
+        if (battery := self._hardware.presence.battery) is not None:
+            battery.spend(participants, cohort.energy.total_j, cohort.emptied)
         received = np.zeros_like(cohort.completed) if cut_short else cohort.completed
-        self.pool.cancel([jobs[i] for i in np.flatnonzero(~received)])
         if not cut_short:
             yield env.timeout(server.overhead_s)
-        feedback = self._aggregate(
-            plan, cohort, weights, received, [jobs[i] for i in np.flatnonzero(received)]
-        )
+        learned = self._training.finish(jobs, received, weights, plan.server_step)
+        feedback = self._feedback(plan, cohort, weights, received, learned)
         metrics: dict[str, float] = {}
         if not cut_short and self._evaluation_due(round):
             yield env.timeout(server.evaluate_time_s)
             metrics = self._evaluate()
         self._strategy.observe(feedback)
-        self._journal.round(cohort, env.now, plan, weights, feedback, self.version, metrics)
+        on, version = int(available.sum()), self._training.version
+        self._journal.round(cohort, env.now, on, plan, weights, feedback, version, metrics)
         self._report(round, len(participants), metrics)
         return not cut_short
 
@@ -130,49 +144,38 @@ class Server:
         return Work(
             round=round,
             clients=participants,
-            bits=self._learner.payload_bits(ranks),
-            flops=self._learner.local_flops(participants, ranks),
-            memory_traffic_bytes=self._learner.local_bytes(participants, ranks),
+            bits=self._workload.payload_bits(ranks),
+            flops=self._workload.local_flops(participants, ranks),
+            memory_traffic_bytes=self._workload.local_bytes(participants, ranks),
             expected_ready_s=self._env.now + expected_ready_s(observation, participants, plan.k),
         )
 
-    def _aggregate(
+    def _feedback(
         self,
         plan: Plan,
         cohort: Cohort,
         weights: Floats,
         received: NDArray[np.bool_],
-        jobs: list[GradientJob],
+        learned: Learned,
     ) -> RoundFeedback:
-        """Collect the received updates, step the model, and say what the server measured."""
+        """What the server measured in the round."""
         clients = cohort.work.clients[received]
-        updates = self.pool.collect(jobs)
-        total = weighted_sum(
-            [update.delta for update in updates], weights[received], len(self.model)
-        )
-        if updates:
-            self.model = (self.model + plan.server_step * total).astype(np.float32)
-            self.version += 1
         return RoundFeedback(
             round=cohort.work.round,
             clients=clients,
             weights=weights[received],
             q=plan.q[clients],
             k=plan.k[clients],
-            squared_norms=np.array(
-                [np.square(update.delta, dtype=np.float64).sum() for update in updates]
-            ),
-            update_squared_norm=float(np.square(total).sum()),
-            losses=np.array([update.loss for update in updates]),
+            squared_norms=learned.squared_norms,
+            update_squared_norm=learned.update_squared_norm,
+            losses=learned.losses,
             compute_s=cohort.computing_s[received],
             upload_s=cohort.uploading_s[received],
             duration_s=self._env.now - cohort.start_s,
         )
 
     def _evaluate(self) -> dict[str, float]:
-        started = time.perf_counter()
-        metrics = self._learner.evaluate(self.model)
-        self.evaluation_host_s += time.perf_counter() - started
+        metrics = self._training.evaluate()
         target = self._scenario.stop.target
         if target is not None:
             self._recent = [*self._recent, metrics[target.metric]][-target.smooth :]

@@ -72,14 +72,14 @@ class AdaptiveStrategy(Strategy):
 
     def _new_plan(self, observation: Observation, pilot: bool) -> Plan:
         """Plan the reachable clients; the others stay out until the next plan."""
-        reachable = observation.reachable()
+        reachable = observation.reachable() & observation.included
         q = np.zeros(observation.clients)
         k = fixed_rank(self._config.adapter, observation)
         noise = self._noise.noise(observation.weights)[reachable]
         nsr = penalty = 0.0
         if reachable.any():
             decide = self._pilot if pilot else self._optimise
-            q[reachable], k[reachable] = decide(observation.only(reachable), noise)
+            q[reachable], k[reachable] = decide(observation.only(np.flatnonzero(reachable)), noise)
             rho = observation.rank / k[reachable]
             nsr = float(np.sum(noise * (rho / q[reachable] - 1.0)))
             penalty = float(np.sum(_drift(observation.weights[reachable], rho)))

@@ -36,7 +36,7 @@ def proportional_q(scores: Floats, expected: float) -> Floats:
 
 
 def fixed_rank(adapter: FixedAdapter, observation: Observation) -> Ints:
-    """Ranks without a planner: all or `adapter.rank`, less where memory demands it. [clients]
+    """Ranks without a planner: all or `adapter.rank`, less (or 0) by `max_rank`. [clients]
 
     Raises:
         InputError: `adapter.rank` exceeds the adapter's rank.
@@ -55,7 +55,7 @@ class FixedParticipation(Strategy):
 
     Attributes:
         shape: Whether q_n is 1, the same for all, or proportional to the client's data.
-        expected: Expected participants m, at most the number of clients.
+        expected: Expected participants m, if that many clients can hold the model.
         adapter: Ranks trained and sent.
         step: Server step.
     """
@@ -68,9 +68,11 @@ class FixedParticipation(Strategy):
 
     def plan(self, observation: Observation) -> Plan:
         """The same q, k and step every round."""
-        weights = observation.weights
+        included = observation.included
+        weights = observation.weights[included]
         scores = weights if self.shape == "data_proportional" else np.ones_like(weights)
-        q = proportional_q(scores, self.expected)
+        q = np.zeros(observation.clients)
+        q[included] = proportional_q(scores, min(self.expected, len(weights)))
         k = fixed_rank(self.adapter, observation)
         return Plan(
             q=q,

@@ -7,7 +7,9 @@ capability reports and measured durations, norms from the updates that arrived.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+RateReports = Callable[[Ints], Floats]
+"""Recent mean rates, bit/s, of the clients asked about: nobody else costs anything."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,17 @@ class Observation:
         time_s: Simulated time.
         weights: Share a_n of the training data, sums to 1. [clients]
         rank: Rank gamma of the full adapter.
-        max_rank: Largest rank that fits each client's memory, 1 to `rank`. [clients]
+        max_rank: Largest rank that fits each client's memory, up to `rank`; 0 excludes a client
+            that cannot hold the model, and its weight is 0 then. [clients]
+        available: Who can be called upon in the round about to start. [clients]
         fixed_bits: Payload that does not depend on the rank trained (a trainable head), each way.
         bits_per_rank: Payload of one rank, each way; a payload is fixed_bits + k * bits_per_rank.
         uplink_hz: Bandwidth of the uplink.
-        uplink_share_hz: Share of it at which `uplink_rate_bps` was reported.
-        uplink_rate_bps: Recent mean uplink rate at that share; 0 where unreachable. [clients]
+        uplink_share_hz: Share of it at which uplink rates are reported.
+        uplink_rate_of: Recent mean uplink rate at that share; 0 where unreachable. [n] -> [n]
         downlink_hz: Bandwidth of the downlink.
-        downlink_share_hz: Share of it at which `downlink_rate_bps` was reported.
-        downlink_rate_bps: Recent mean downlink rate at that share. [clients]
+        downlink_share_hz: Share of it at which downlink rates are reported.
+        downlink_rate_of: Recent mean downlink rate at that share. [n] -> [n]
         compute_fixed_s: Expected part of the compute time that no rank changes. [clients]
         compute_per_rank_s: Expected compute time of one rank. [clients]
         server_overhead_s: Time the server adds to every round.
@@ -46,14 +52,15 @@ class Observation:
     weights: Floats
     rank: int
     max_rank: Ints
+    available: Bools
     fixed_bits: float
     bits_per_rank: float
     uplink_hz: float
     uplink_share_hz: float
-    uplink_rate_bps: Floats
+    uplink_rate_of: RateReports
     downlink_hz: float
     downlink_share_hz: float
-    downlink_rate_bps: Floats
+    downlink_rate_of: RateReports
     compute_fixed_s: Floats
     compute_per_rank_s: Floats
     server_overhead_s: float
@@ -63,20 +70,36 @@ class Observation:
         """Number of clients."""
         return len(self.weights)
 
+    @cached_property
+    def uplink_rate_bps(self) -> Floats:
+        """Reported uplink rate of everybody. [clients]"""
+        return self.uplink_rate_of(np.arange(self.clients))
+
+    @cached_property
+    def downlink_rate_bps(self) -> Floats:
+        """Reported downlink rate of everybody. [clients]"""
+        return self.downlink_rate_of(np.arange(self.clients))
+
+    @property
+    def included(self) -> Bools:
+        """Who can hold the model, and so take part at all. [clients]"""
+        return self.max_rank > 0
+
     def reachable(self) -> Bools:
         """Who has a channel in both directions. [clients]"""
         return (self.uplink_rate_bps > 0) & (self.downlink_rate_bps > 0)
 
-    def only(self, chosen: Bools) -> Observation:
-        """The observation of the chosen clients; their weights keep their values."""
+    def only(self, rows: Ints) -> Observation:
+        """The observation of the clients at these rows; their weights keep their values."""
         return replace(
             self,
-            weights=self.weights[chosen],
-            max_rank=self.max_rank[chosen],
-            uplink_rate_bps=self.uplink_rate_bps[chosen],
-            downlink_rate_bps=self.downlink_rate_bps[chosen],
-            compute_fixed_s=self.compute_fixed_s[chosen],
-            compute_per_rank_s=self.compute_per_rank_s[chosen],
+            weights=self.weights[rows],
+            max_rank=self.max_rank[rows],
+            available=self.available[rows],
+            uplink_rate_of=lambda clients: self.uplink_rate_of(rows[clients]),
+            downlink_rate_of=lambda clients: self.downlink_rate_of(rows[clients]),
+            compute_fixed_s=self.compute_fixed_s[rows],
+            compute_per_rank_s=self.compute_per_rank_s[rows],
         )
 
 
@@ -85,8 +108,8 @@ class Plan:
     """What the server decides for one round.
 
     Attributes:
-        q: Probability that each client takes part. [clients]
-        k: Ranks each client trains if it does. [clients]
+        q: Probability that each client takes part if it is available; 0 if excluded. [clients]
+        k: Ranks each client trains if it does; 0 if excluded. [clients]
         server_step: Multiplier of the aggregated update.
         expected_round_s: Predicted E[T] plus the server's overhead.
         relative_rounds: Predicted rounds to a target over those of full participation at full

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wirelessfl.randomness import uniform
 from wirelessfl.scenario.sharing import SharingConfig
 from wirelessfl.strategy.observation import Floats, Ints, Observation
 from wirelessfl.strategy.round_time import (
@@ -30,6 +31,8 @@ from wirelessfl.strategy.round_time import (
 # sampled in all, in 64 to 256 sets: E[T] within about 1%, and a plan in time for its round.
 ENUMERATED_CLIENTS = 8
 MEMBERSHIPS = 10_240
+# Above this many clients a prediction looks only at those in a few sampled sets.
+CROWD = 1000
 # Shortest upload the formulas see; far below a transmission interval of any radio.
 SHORTEST_UPLOAD_S = 1e-9
 
@@ -103,12 +106,20 @@ def round_model(observation: Observation, bandwidth: SharingConfig, ranks: Ints)
 
     A client that reported rate 0 has infinite times: plan for the reachable ones only.
     """
+    few = observation.clients <= ENUMERATED_CLIENTS
+    sets = min(max(MEMBERSHIPS // observation.clients, 64), 256)
+    return _round_model(
+        observation, bandwidth, ranks, None if few else strata(observation.clients, sets)
+    )
+
+
+def _round_model(
+    observation: Observation, bandwidth: SharingConfig, ranks: Ints, uniforms: Floats | None
+) -> RoundModel:
     bits = observation.fixed_bits + ranks * observation.bits_per_rank
     up = observation.uplink_rate_bps * (observation.uplink_hz / observation.uplink_share_hz)
     down = observation.downlink_rate_bps * (observation.downlink_hz / observation.downlink_share_hz)
     compute = observation.compute_fixed_s[:, None] + ranks * observation.compute_per_rank_s[:, None]
-    few = observation.clients <= ENUMERATED_CLIENTS
-    sets = min(max(MEMBERSHIPS // observation.clients, 64), 256)
     with np.errstate(divide="ignore"):
         return RoundModel(
             download_s=bits / down[:, None],
@@ -116,7 +127,7 @@ def round_model(observation: Observation, bandwidth: SharingConfig, ranks: Ints)
             upload_s=np.maximum(bits / up[:, None], SHORTEST_UPLOAD_S),
             overhead_s=observation.server_overhead_s,
             sharing=EqualFinish() if bandwidth.kind == "equal_finish" else WorkConserving(),
-            uniforms=None if few else strata(observation.clients, sets),
+            uniforms=uniforms,
         )
 
 
@@ -128,10 +139,10 @@ def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> F
     """
     ranks = k[participants]
     bits = observation.fixed_bits + ranks * observation.bits_per_rank
-    rate = observation.downlink_rate_bps[participants]
+    rate = observation.downlink_rate_of(participants)
     rate = np.where(rate > 0, rate, rate[rate > 0].min(initial=np.inf))
     alone_s = bits / (rate * (observation.downlink_hz / observation.downlink_share_hz))
-    download_s = np.minimum(alone_s[:, None], alone_s).sum(axis=1)
+    download_s = overlap_s(alone_s, alone_s, np.ones(len(alone_s)))
     compute_s = observation.compute_fixed_s + k * observation.compute_per_rank_s
     return np.asarray(download_s + compute_s[participants], dtype=np.float64)
 
@@ -143,10 +154,35 @@ def expected_round_s(
 
     The simplest use of the model, for strategies that predict but do not optimise.
     """
-    chosen = q > 0
-    if not chosen.any():
+    if observation.clients > CROWD:
+        return _crowd_round_s(observation, bandwidth, q, k)
+    chosen = np.flatnonzero(q > 0)
+    seen = observation.only(chosen)
+    if not chosen.size:
         return observation.server_overhead_s
-    if np.any(chosen & ~observation.reachable()):
+    if not seen.reachable().all():
         return float("inf")
-    model = round_model(observation.only(chosen), bandwidth, k[chosen, None])
+    model = round_model(seen, bandwidth, k[chosen, None])
     return model.round_s(q[chosen], np.zeros(model.clients, dtype=np.int64))
+
+
+def _crowd_round_s(observation: Observation, bandwidth: SharingConfig, q: Floats, k: Ints) -> float:
+    """`expected_round_s` as the mean over sampled participant sets, at least four.
+
+    The larger a set, the nearer its duration is to the mean: a sum over thousands of clients.
+    """
+    clients = np.arange(observation.clients)
+    certain = bool(np.all((q == 0) | (q == 1)))
+    sets = 1 if certain else int(np.clip(MEMBERSHIPS // q.sum(), 4, 64))
+    total_s = 0.0
+    for number in range(sets):
+        members = np.flatnonzero(uniform(0, "predicted-set", clients, number) < q)
+        seen = observation.only(members)
+        if not members.size:
+            total_s += observation.server_overhead_s
+            continue
+        if not seen.reachable().all():
+            return float("inf")
+        model = _round_model(seen, bandwidth, k[members, None], np.zeros((members.size, 1)))
+        total_s += model.round_s(np.ones(members.size), np.zeros(members.size, np.int64))
+    return total_s / sets

@@ -89,7 +89,8 @@ class SharingTime(Protocol):
 class WorkConserving:
     """The uplink never idles while a participant has something to send.
 
-    Holds for equal sharing among the active as well: only the order of completions differs.
+    Holds for every rule that never idles (equal shares, max-min, one after the other) as well: only
+    the order of completions differs. What proportional fairness gains from fading is not in it.
     """
 
     def durations_s(self, members: Floats, tau_s: Floats, upload_s: Floats) -> Floats:

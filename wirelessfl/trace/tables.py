@@ -15,7 +15,7 @@ import pyarrow as pa
 SCHEMA_VERSION = 2
 
 PHASES = ("initial", "pilot", "planned")
-OUTCOMES = ("completed", "dropped", "cancelled")
+OUTCOMES = ("completed", "dropped", "crashed", "offline", "lost", "cancelled")
 EVENTS = (
     "round_start",
     "download_end",
@@ -24,6 +24,10 @@ EVENTS = (
     "upload_start",
     "upload_end",
     "drop",
+    "crash",
+    "offline",
+    "lost",
+    "wait",
     "aggregate",
     "evaluate",
     "plan",
@@ -51,9 +55,13 @@ ROUNDS = _schema(
     _column("duration_s", _FLOAT, "s", "end_s - start_s."),
     _column("phase", _TEXT, "", f"One of {', '.join(PHASES)}; fixed strategies are 'planned'."),
     _column("planned", _BOOL, "", "Whether the strategy made a new plan for this round."),
+    _column("available", _INT, "", "Clients that could be called upon when it began."),
     _column("participants", _INT, "", "Clients that took part."),
     _column("completed", _INT, "", "Clients whose update arrived."),
     _column("dropped", _INT, "", "Clients that dropped out by themselves."),
+    _column("crashed", _INT, "", "Clients whose device crashed."),
+    _column("offline", _INT, "", "Clients that went off or ran out of battery."),
+    _column("lost", _INT, "", "Clients whose update arrived corrupt."),
     _column("expected_participants", _FLOAT, "", "Sum of the plan's probabilities."),
     _column("expected_round_s", _FLOAT, "s", "Duration that the plan predicted."),
     _column("server_step", _FLOAT, "", "Multiplier of the aggregated update."),
@@ -92,7 +100,11 @@ CLIENTS = _schema(
     _column("upload_s", _FLOAT, "s", "Time it uploaded."),
     _column("downlink_bits", _FLOAT, "bit", "Bits it received."),
     _column("uplink_bits", _FLOAT, "bit", "Bits it sent."),
-    _column("energy_j", _FLOAT, "J", "Energy it spent training and sending."),
+    _column("receive_j", _FLOAT, "J", "Energy it spent receiving, if its profile counts it."),
+    _column("idle_j", _FLOAT, "J", "Energy it spent waiting, if its profile counts it."),
+    _column("compute_j", _FLOAT, "J", "Energy it spent training."),
+    _column("transmit_j", _FLOAT, "J", "Energy it spent sending."),
+    _column("energy_j", _FLOAT, "J", "Sum of these four."),
     _column("train_loss", _FLOAT, "", "Its mean training loss."),
     _column("update_norm", _FLOAT, "", "Euclidean norm of its update."),
 )

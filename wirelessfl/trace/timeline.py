@@ -22,7 +22,7 @@ _SLICES = (
     ("compute", "compute_start_s", "compute_s"),
     ("upload", "upload_start_s", "upload_s"),
 )
-_INSTANTS = ("drop", "plan", "aggregate", "evaluate")
+_INSTANTS = ("drop", "crash", "offline", "lost", "wait", "plan", "aggregate", "evaluate")
 
 Event = dict[str, Any]
 

@@ -1,0 +1,110 @@
+"""What learning asks of air and devices, in bits, operations and bytes; no torch needed.
+
+A training step of m samples and k components per module is bilinear in both:
+
+    cost(m, k) = constant + per_rank k + m (per_sample + per_sample_rank k).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wirelessfl.scenario.learning import LocalConfig
+
+PAYLOAD_BITS = 32  # of a number on the air, and of a trained number in memory
+_BITS_PER_BYTE = 8
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Bilinear:
+    """constant + per_rank k + m (per_sample + per_sample_rank k)."""
+
+    constant: float
+    per_rank: float
+    per_sample: float
+    per_sample_rank: float
+
+    def __call__(self, samples: ArrayLike, rank: ArrayLike) -> Floats:
+        """Cost of one step of `samples` samples and `rank` components; arrays broadcast."""
+        m, k = np.asarray(samples, np.float64), np.asarray(rank, np.float64)
+        return self.constant + self.per_rank * k + m * (self.per_sample + self.per_sample_rank * k)
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Cost of one local training step.
+
+    Attributes:
+        flops: Floating-point operations of the matrix products, forward and backward.
+        bytes: Memory traffic without caches.
+        activation_bytes: Memory that autograd holds between the passes.
+    """
+
+    flops: Bilinear
+    bytes: Bilinear
+    activation_bytes: Bilinear
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """One round's work of every client, by the rank it trains.
+
+    Attributes:
+        samples: |D_n|, samples each client holds. [clients]
+        rank: gamma, components per adapted layer.
+        component_size: Numbers in one component over all adapted layers: sum of d_in + d_out.
+        head_size: Numbers in the trainable head.
+        base_bytes: Memory of the frozen weights.
+        step: Cost of one local step.
+        local: Local steps, batch and optimiser.
+    """
+
+    samples: Ints
+    rank: int
+    component_size: int
+    head_size: int
+    base_bytes: float
+    step: StepCost
+    local: LocalConfig
+
+    @property
+    def weights(self) -> Floats:
+        """a_n = |D_n| / |D|. [clients]"""
+        return np.asarray(self.samples / self.samples.sum(), np.float64)
+
+    def payload_bits(self, rank: ArrayLike) -> Floats:
+        """Bits on the air, each way, of a client that trains `rank` components. [n]
+
+        float32 times (k * sum over layers of (d_in + d_out) + head parameters); which components
+        they are follows from the seed both sides know, and costs nothing.
+        """
+        numbers = np.asarray(rank) * self.component_size + self.head_size
+        return np.asarray(PAYLOAD_BITS * numbers, np.float64)
+
+    def local_flops(self, clients: ArrayLike, rank: ArrayLike) -> Floats:
+        """Floating-point operations of a round's local training. [n]"""
+        return self.local.steps * self.step.flops(self._batch(clients), rank)
+
+    def local_bytes(self, clients: ArrayLike, rank: ArrayLike) -> Floats:
+        """Memory traffic of a round's local training in bytes, as if nothing were cached. [n]"""
+        return self.local.steps * self.step.bytes(self._batch(clients), rank)
+
+    def memory_bytes(self, rank: ArrayLike) -> Floats:
+        """Memory that a full batch takes: base, adapter, its optimiser, activations. [n]
+
+        The adapter is held as parameters, gradients and, with momentum, velocities.
+        """
+        copies = 3 if self.local.momentum > 0 else 2
+        adapter = copies * self.payload_bits(rank) / _BITS_PER_BYTE
+        return self.base_bytes + adapter + self.step.activation_bytes(self.local.batch, rank)
+
+    def _batch(self, clients: ArrayLike) -> Ints:
+        """Samples in each local step of the given clients."""
+        held: Ints = self.samples[np.asarray(clients)]
+        return np.minimum(held, self.local.batch)

@@ -1,0 +1,69 @@
+"""Flows that hold their shares: nobody's bits depend on anybody else, so all are followed at once.
+
+sent_n(t) = sum_j r_n(slot j) |slot j in [start_n, min(leave_n, t)]|: one cumulative sum for all.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wirelessfl.network.flows import Flows, State
+from wirelessfl.network.fluid import FIRST_SLOTS, MOST_CELLS, MOST_SILENT_SLOTS
+from wirelessfl.network.leap import Leap
+
+_CELLS_A_STEP = 1 << 21  # then a state is handed back, so that a look does not begin from scratch
+
+
+class HeldShares(Leap):
+    """A `Fluid` for rules that divide the bandwidth at submissions only, over slots."""
+
+    def step(self, flows: Flows, state: State, until_s: float = math.inf) -> State:
+        """The state when all flows have ended or left, at `until_s`, or a million cells later."""
+        rows = np.flatnonzero(np.isnan(state.finish_s))
+        if not rows.size:
+            return super().step(flows, state, until_s)
+        start_s = np.maximum(flows.ready_s[rows], state.time_s)
+        leave_s, share_hz = flows.leave_s[rows], state.share_hz[rows]
+        left, end_s = state.remaining_bits[rows], np.full(rows.size, math.nan)
+        empty = (left == 0.0) & (start_s <= np.minimum(leave_s, until_s))
+        end_s[empty] = start_s[empty]
+        going = np.flatnonzero((left > 0.0) & (start_s < leave_s))
+        time_s, count, silent, cells = state.time_s, FIRST_SLOTS, 0, 0
+        while going.size and time_s < until_s and (silent or cells < _CELLS_A_STEP):
+            time_s = max(time_s, min(until_s, float(start_s[going].min())))
+            first = self.slot_at(time_s)
+            if until_s < math.inf:
+                count = min(count, max(1, math.ceil(until_s / self.source.slot_s) - first))
+            edge_s = self.slot_start_s(1) * np.arange(first, first + count + 1)
+            edge_s = np.minimum(np.maximum(edge_s, time_s), until_s)
+            time_s = float(edge_s[-1])
+            on = going[start_s[going] < time_s]
+            slots = np.arange(first, first + count)
+            rate_bps = self.rate_bps(flows, rows[on], slots, share_hz[on])
+            from_s = np.maximum(edge_s[:-1], start_s[on, None])
+            to_s = np.minimum(edge_s[1:], leave_s[on, None])
+            sent = (rate_bps * np.maximum(to_s - from_s, 0.0)).cumsum(axis=1)
+            cells += sent.size
+            complete = sent >= left[on, None]
+            done = complete[:, -1]
+            who, at = np.flatnonzero(done), complete[done].argmax(axis=1)
+            before = np.where(at > 0, sent[who, at - 1], 0.0)
+            need_s = (left[on[who]] - before) / rate_bps[who, at]
+            end_s[on[who]] = np.minimum(from_s[who, at] + need_s, to_s[who, at])
+            left[on] = np.maximum(left[on] - sent[:, -1], 0.0)
+            crumbs = self.complete(flows.bits[rows[on]], left[on], rate_bps[:, -1], time_s)
+            crumbs &= ~done & (leave_s[on] >= time_s)
+            end_s[on[crumbs]] = time_s
+            left[on[crumbs | done]] = 0.0
+            going = going[np.isnan(end_s[going]) & (leave_s[going] > time_s)]
+            silent = 0 if rate_bps.any() or not on.size else silent + count
+            if silent > MOST_SILENT_SLOTS:
+                raise self._silence(flows.client[rows[on]], time_s, silent)
+            count = min(2 * count, max(1, MOST_CELLS // max(1, going.size)))
+        if not going.size:
+            stays_s = np.where(np.isnan(end_s), leave_s, end_s)
+            time_s = min(until_s, max(state.time_s, float(stays_s.max())))
+        end_s[end_s > time_s] = math.nan
+        return self._landed(flows, state, rows, time_s, left, end_s)

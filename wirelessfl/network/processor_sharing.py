@@ -1,0 +1,184 @@
+"""Closed forms for flows that share a link whose rates are constant `[flows]`.
+
+Processor sharing: virtual time passes at dV/dt = 1 / (weight present), and a flow ready at tau ends
+when V = V(tau) + need. With unit weights and the time each flow needs alone, all get the same
+bandwidth; with bits as the need and seconds per bit as the weight, all get the same rate.
+Working together: the work ahead of the link is that of a queue, whoever does it, and those present
+end with their busy period.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+
+from wirelessfl.network.sharing import Floats, Ints
+
+_TIE = 1e-13  # relative: a flow ready this little before a busy period ends opens a new one
+
+
+@dataclass(frozen=True)
+class Shared:
+    """How far processor sharing has come at some time.
+
+    Attributes:
+        end_s: When each flow ended, infinity if it has not `[flows]`.
+        left: Need left of each flow, at that time or when it was abandoned `[flows]`.
+        virtual: Virtual time passed, if others were present throughout.
+    """
+
+    end_s: Floats
+    left: Floats
+    virtual: float
+
+
+def processor_sharing(
+    need: Floats,
+    weight: Floats,
+    start_s: Floats,
+    leave_s: Floats,
+    begin_s: float,
+    until_s: float = math.inf,
+    others: float = 0.0,
+) -> Shared:
+    """Follow flows that share a link in virtual time.
+
+    A heap holds the virtual time at which each flow present ends, and the starts and departures
+    are merged with it. Virtual time restarts at zero with every busy period, so that the heap
+    stays small and keeps its precision.
+
+    Args:
+        need: Virtual time each flow needs.
+        weight: By which each flow slows virtual time while it is present.
+        start_s: When each flow is ready, not before `begin_s`.
+        leave_s: When each is abandoned; one that ends at that moment has ended.
+        begin_s: When virtual time is zero.
+        until_s: When to stop.
+        others: Weight of flows that are present throughout and will not end.
+    """
+    end_s, left, goal = np.full(len(need), math.inf), need.copy(), need.copy()
+    stays = start_s <= leave_s
+    coming = np.flatnonzero(stays & (start_s > begin_s) & (start_s < until_s))
+    there = np.flatnonzero(stays & (start_s <= begin_s))
+    leaving = np.flatnonzero(stays & (leave_s < until_s))
+    event_s = np.concatenate([start_s[coming], leave_s[leaving]])
+    order = np.argsort(event_s, kind="stable")
+    who = np.concatenate([coming, leaving])[order]
+    heap = list(zip(need[there].tolist(), there.tolist(), strict=True))
+    heapify(heap)
+    present = np.zeros(len(need), bool)
+    present[there] = True
+    time_s, virtual, load = begin_s, 0.0, others + float(weight[there].sum())
+    count, heaviest = len(there), load
+    events = zip(event_s[order].tolist(), (order < len(coming)).tolist(), who.tolist(), strict=True)
+    for at_s, joins, flow in events:
+        while heap:
+            ahead, first = heap[0]
+            if present[first]:
+                next_s = time_s + (ahead - virtual) * load
+                if next_s > at_s:
+                    break
+                time_s, virtual = next_s, ahead
+                end_s[first], present[first] = time_s, False
+                count, load = count - 1, load - weight[first]
+            heappop(heap)
+            if 2.0 * load < heaviest or not count:  # before differences lose their precision
+                load = heaviest = others + float(weight[[i for _, i in heap if present[i]]].sum())
+        if count or others:
+            virtual += max(at_s - time_s, 0.0) / load
+        else:
+            virtual = 0.0
+        time_s = max(time_s, at_s)
+        if joins:
+            goal[flow] = virtual + need[flow]
+            heappush(heap, (goal[flow], flow))
+            present[flow] = True
+            count, load = count + 1, load + weight[flow]
+            heaviest = max(heaviest, load)
+        elif present[flow]:
+            left[flow] = goal[flow] - virtual
+            present[flow] = False
+            count, load = count - 1, load - weight[flow]
+
+    last = np.flatnonzero(present)
+    last = last[np.argsort(goal[last], kind="stable")]
+    loads = others + np.cumsum(weight[last][::-1])[::-1]
+    ends = time_s + np.cumsum(np.diff(goal[last], prepend=virtual) * loads)
+    ended = int(np.searchsorted(ends, until_s, side="right"))
+    if ended:
+        time_s, virtual = float(ends[ended - 1]), float(goal[last[ended - 1]])
+    if math.isfinite(until_s):
+        load = float(loads[ended]) if ended < len(last) else others
+        virtual += max(until_s - time_s, 0.0) / load if load else 0.0
+    end_s[last[:ended]] = np.maximum(ends[:ended], start_s[last[:ended]])
+    left[last[ended:]] = goal[last[ended:]] - virtual
+    left[np.isfinite(end_s)] = 0.0
+    return Shared(end_s, np.maximum(left, 0.0), virtual)
+
+
+def processor_sharing_left(weight: Floats, start_s: Floats, end_s: Floats, time_s: float) -> Floats:
+    """Virtual time that flows still need at `time_s`, given all that end later `[flows]`."""
+    event_s, order = sweep(np.maximum(start_s, time_s), end_s)
+    load = np.cumsum(np.append(weight, -weight)[order])
+    waited = np.diff(event_s, prepend=time_s)
+    idle = np.cumsum(np.where(order < len(weight), 1, -1)) == 0
+    pace = np.divide(1.0, load, out=np.zeros(len(load)), where=~idle)
+    virtual = np.empty(len(order))
+    virtual[order] = np.cumsum(waited * np.append(0.0, pace[:-1]))
+    return virtual[len(start_s) :] - virtual[: len(start_s)]
+
+
+def busy_period_ends(alone_s: Floats, start_s: Floats) -> Floats:
+    """When flows end that always share a link such that all present finish together `[flows]`.
+
+    The work ahead of the link, W_k = max(W_{k-1}, tau_k) + alone_k, does not depend on who does it.
+    """
+    order = np.argsort(start_s, kind="stable")
+    start = start_s[order]
+    clear_s = _clear_s(alone_s[order], start)
+    opens = start[1:] >= clear_s[:-1] * (1.0 - _TIE)
+    last = np.append(np.flatnonzero(opens), len(start) - 1)  # of each busy period
+    end_s = np.empty(len(start))
+    end_s[order] = clear_s[last[np.append(0, np.cumsum(opens))]]
+    return end_s
+
+
+def fifo_ends(alone_s: Floats, start_s: Floats, order: Ints) -> Floats:
+    """When flows end that are served one at a time, in the given order of readiness `[flows]`."""
+    end_s = np.empty(len(order))
+    end_s[order] = _clear_s(alone_s[order], start_s[order])
+    return end_s
+
+
+def busy_period_left(alone_s: Floats, start_s: Floats, time_s: float) -> Floats:
+    """Time alone that flows still need at `time_s`, given all that end later `[flows]`.
+
+    Those present have shares in proportion to what they need, so all of them shrink by the factor
+    by which the work shrinks, from one arrival to the next.
+    """
+    order = np.argsort(start_s, kind="stable")
+    order = order[start_s[order] < time_s]
+    left_s = alone_s.copy()
+    if order.size:
+        start = start_s[order]
+        clear_s = start[0] + np.cumsum(alone_s[order])
+        kept = np.maximum(clear_s - np.append(start[1:], time_s), 0.0) / (clear_s - start)
+        left_s[order] *= np.cumprod(kept[::-1])[::-1]
+    return left_s
+
+
+def sweep(start_s: Floats, end_s: Floats) -> tuple[Floats, Ints]:
+    """Starts and ends in order of time: when, and which of `[starts, ends]`."""
+    event_s = np.append(start_s, end_s)
+    order = np.argsort(event_s, kind="stable")
+    return event_s[order], order
+
+
+def _clear_s(alone_s: Floats, start_s: Floats) -> Floats:
+    """When the link has done all work up to each flow, in order of readiness."""
+    work = np.append(0.0, np.cumsum(alone_s))
+    clear_s: Floats = work[1:] + np.maximum.accumulate(start_s - work[:-1])
+    return clear_s

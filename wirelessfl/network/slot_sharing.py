@@ -1,0 +1,157 @@
+"""Equal sharing of a link whose rates change from slot to slot, a slot with events at a time.
+
+Within a coherence slot rates are constant, so what `wirelessfl.network.processor_sharing` says of a
+constant link holds inside it: all flows present get the same Hz s, and flow n, which would need a_n
+seconds alone at this slot's rates, ends when virtual time has come to a_n.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wirelessfl.network.flows import Flows, State
+from wirelessfl.network.leap import Leap
+from wirelessfl.network.processor_sharing import processor_sharing
+from wirelessfl.network.sharing import Bools, Floats, Ints
+
+_NEVER_S = 1e300  # alone, for a flow that gets nothing through
+_SLOTS_A_STEP = 64  # with events; then a state is handed back, which a later look can begin from
+
+
+class SlotSharing(Leap):
+    """A `Fluid` for equal shares of a rate proportional to the share.
+
+    All events in a slot cost O(n) together; slots without events are passed many at once.
+    """
+
+    def step(self, flows: Flows, state: State, until_s: float = math.inf) -> State:
+        """The state many slots later, when all have ended or left, or at `until_s`."""
+        walk = _Walk(self, flows, state, until_s)
+        if not walk.rows.size:
+            return super().step(flows, state, until_s)
+        passed = 0
+        while walk.rows.size and walk.time_s < until_s and passed < _SLOTS_A_STEP:
+            walk.go_to_event()
+            if walk.time_s < until_s:
+                walk.pass_slot()
+            passed += 1
+        walk.remaining_bits[walk.rows] = walk.bits
+        every = np.arange(len(walk.end_s))
+        return self._landed(flows, state, every, walk.time_s, walk.remaining_bits, walk.end_s)
+
+
+class _Walk:
+    """The flows present at a moment that moves on.
+
+    Attributes:
+        time_s: The moment.
+        rows: Who is present.
+        bits: What is left of each `[rows]`.
+        remaining_bits: Bits left of those who have ended or left, 0.0 or not `[flows]`.
+        end_s: When flows ended, NaN if they have not `[flows]`.
+    """
+
+    def __init__(self, fluid: SlotSharing, flows: Flows, state: State, until_s: float) -> None:
+        self._fluid, self._flows, self._until_s = fluid, flows, until_s
+        self.time_s = state.time_s
+        self.rows = np.flatnonzero(state.present)
+        self.bits = state.remaining_bits[self.rows]
+        self.remaining_bits, self.end_s = state.remaining_bits.copy(), state.finish_s.copy()
+        unfinished = np.isnan(state.finish_s)
+        coming = np.flatnonzero(unfinished & ~state.present & (flows.ready_s <= flows.leave_s))
+        self._coming = coming[np.argsort(flows.ready_s[coming], kind="stable")]
+        self._ready_s = flows.ready_s[self._coming]
+        self._leave_s = np.sort(flows.leave_s[unfinished & np.isfinite(flows.leave_s)])
+        self._pace_bps = np.zeros(0)  # of `rows` with all of f, where the slot is known
+
+    def go_to_event(self) -> None:
+        """Go to the slot in which somebody comes, leaves or ends (or to where the walk ends)."""
+        fluid, flows, rows = self._fluid, self._flows, self.rows
+        self._pace_bps = np.full(rows.size, math.nan)
+        late = int(np.searchsorted(self._leave_s, self.time_s, side="right"))
+        event_s = min(_first(self._ready_s), _first(self._leave_s[late:]))
+        limit_s = self._until_s
+        if event_s < math.inf:
+            slot_s = fluid.slot_start_s(fluid.slot_at(event_s))
+            limit_s = min(limit_s, max(self.time_s, slot_s))
+        if limit_s <= self.time_s:
+            return
+        share_hz = np.full(rows.size, fluid.bandwidth_hz / rows.size)
+        last = fluid.passage(flows, rows, share_hz, self.bits, self.time_s, limit_s, first_slots=1)
+        if last.completes:
+            self.time_s, self.bits = last.start_s, last.left_bits
+            self._pace_bps = last.pace_bps * rows.size
+        else:
+            self.bits = last.left_bits - last.pace_bps * (limit_s - last.start_s)
+            self.bits[fluid.complete(flows.bits[rows], self.bits, last.pace_bps, limit_s)] = 0.0
+            self.time_s = limit_s
+
+    def pass_slot(self) -> None:
+        """Pass all events in what is left of this slot."""
+        fluid, flows, start_s = self._fluid, self._flows, self.time_s
+        slot = fluid.slot_at(start_s)
+        end_s = min(self._until_s, fluid.slot_start_s(slot + 1))
+        joins = int(np.searchsorted(self._ready_s, end_s))
+        new, self._coming = self._coming[:joins], self._coming[joins:]
+        old, self._ready_s = self.rows.size, self._ready_s[joins:]
+        rows = np.append(self.rows, new)
+        bits = np.append(self.bits, self.remaining_bits[new])
+        pace_bps = np.append(self._pace_bps, np.full(joins, math.nan))
+        unknown = np.isnan(pace_bps)
+        if unknown.any():
+            pace_bps[unknown] = self._alone_bps(rows[unknown], slot)
+        alone_s = np.where(bits > 0, _NEVER_S, 0.0)
+        np.divide(bits, pace_bps, out=alone_s, where=(pace_bps > 0) & (bits > 0))
+
+        leave_s = flows.leave_s[rows]
+        some = leave_s < end_s
+        some[old:] = True
+        some |= _may_end(alone_s, some, end_s - start_s)
+        shared = processor_sharing(
+            alone_s[some],
+            np.ones(np.count_nonzero(some)),
+            np.maximum(flows.ready_s[rows[some]], start_s),
+            leave_s[some],
+            start_s,
+            end_s,
+            float(np.count_nonzero(~some)),
+        )
+        ended_s = np.full(rows.size, math.inf)
+        ended_s[some] = shared.end_s
+        alone_s[some] = shared.left
+        alone_s[~some] -= shared.virtual
+        bits = np.where(pace_bps > 0, alone_s * pace_bps, bits)
+        even_bps = pace_bps / max(1, int(np.isinf(ended_s).sum()))
+        crumb = np.isinf(ended_s) & fluid.complete(flows.bits[rows], bits, even_bps, end_s)
+        ended_s[crumb & (leave_s >= end_s)] = end_s
+        bits[np.isfinite(ended_s)] = 0.0
+        self.end_s[rows] = np.where(np.isfinite(ended_s), ended_s, math.nan)
+        self.remaining_bits[rows] = bits
+        stays = np.isinf(ended_s) & (leave_s > end_s)
+        self.time_s, self.rows, self.bits = end_s, rows[stays], bits[stays]
+
+    def _alone_bps(self, rows: Ints, slot: int) -> Floats:
+        all_hz = np.full(rows.size, self._fluid.bandwidth_hz)
+        return self._fluid.rate_bps(self._flows, rows, np.array([slot]), all_hz)[:, 0]
+
+
+def _first(times_s: Floats) -> float:
+    return float(times_s[0]) if times_s.size else math.inf
+
+
+def _may_end(alone_s: Floats, some: Bools, length_s: float) -> Bools:
+    """Which flows could end within a time, given `some` that may be absent during part of it.
+
+    Virtual time passes at most length / (flows that stay): those it may reach are taken out of
+    those that stay, until there are no more of them.
+    """
+    may_end = np.zeros(len(alone_s), bool)
+    while True:
+        staying = np.count_nonzero(~(some | may_end))
+        reach_s = length_s / staying if staying else math.inf
+        wider = alone_s <= reach_s * (1.0 + 1e-12)
+        if np.array_equal(wider, may_end):
+            return may_end
+        may_end = wider

@@ -1,0 +1,151 @@
+"""The global model of a run: who trains it from where, and how their updates become the next one.
+
+Deferred gradients: a participant's job is registered when it starts and costs nothing. Torch runs
+when the round is over, for the updates that arrived, all of them in one pass.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wirelessfl.learning.aggregation import apply, weighted_sum
+from wirelessfl.learning.jobs import GradientJob
+from wirelessfl.simulation.gradients import GradientPool
+
+if TYPE_CHECKING:
+    from wirelessfl.learning.learner import Learner
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the updates of a round showed; NaN where nothing was trained.
+
+    Attributes:
+        squared_norms: ||delta_n||^2 of each update that arrived. [m]
+        update_squared_norm: ||sum of weights * delta||^2.
+        losses: Mean local training loss. [m]
+    """
+
+    squared_norms: Floats
+    update_squared_norm: float
+    losses: Floats
+
+
+class Training(Protocol):
+    """A global model that advances by rounds.
+
+    Attributes:
+        version: How many aggregations have changed it.
+    """
+
+    version: int
+
+    def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
+        """The clients' jobs of a round, all from the model of now."""
+
+    def finish(
+        self, jobs: list[GradientJob], received: Bools, weights: Floats, step: float
+    ) -> Learned:
+        """Train what was received, forget the rest, and advance the model.
+
+        Args:
+            jobs: What `begin` returned. [participants]
+            received: Whose update arrived. [participants]
+            weights: Aggregation weight of each. [participants]
+            step: Server step.
+        """
+
+    def evaluate(self) -> dict[str, float]:
+        """Quality of the model by metric; nothing if nothing is learnt."""
+
+    def diagnostics(self) -> dict[str, float]:
+        """Work done and host seconds it took."""
+
+
+class RealTraining:
+    """See `Training`: real gradients of a real model."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self._pool = GradientPool(learner)
+        self._model = learner.initial
+        self._evaluation_s = 0.0
+        self.version = 0
+
+    def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
+        """See `Training.begin`."""
+        jobs = [
+            GradientJob(version=self.version, round=round, client=client, rank=rank)
+            for client, rank in zip(clients.tolist(), ranks.tolist(), strict=True)
+        ]
+        self._pool.register(jobs, self._model)
+        return jobs
+
+    def finish(
+        self, jobs: list[GradientJob], received: Bools, weights: Floats, step: float
+    ) -> Learned:
+        """See `Training.finish`."""
+        self._pool.cancel([jobs[i] for i in np.flatnonzero(~received)])
+        updates = self._pool.collect([jobs[i] for i in np.flatnonzero(received)])
+        deltas = [update.delta for update in updates]
+        total = weighted_sum(deltas, weights[received], len(self._model))
+        if updates:
+            self._model = apply(self._model, total, step)
+            self.version += 1
+        return Learned(
+            np.array([np.square(delta, dtype=np.float64).sum() for delta in deltas]),
+            float(np.square(total).sum()),
+            np.array([update.loss for update in updates]),
+        )
+
+    def evaluate(self) -> dict[str, float]:
+        """See `Training.evaluate`."""
+        started = time.perf_counter()
+        metrics = self._learner.evaluate(self._model)
+        self._evaluation_s += time.perf_counter() - started
+        return metrics
+
+    def diagnostics(self) -> dict[str, float]:
+        """See `Training.diagnostics`."""
+        return {
+            "gradient_jobs": self._pool.computed,
+            "gradients_s": self._pool.host_s,
+            "evaluation_s": self._evaluation_s,
+        }
+
+
+class TimingOnly:
+    """See `Training`: rounds pass and nobody learns."""
+
+    def __init__(self) -> None:
+        self.version = 0
+
+    def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
+        """See `Training.begin`."""
+        return []
+
+    def finish(
+        self, jobs: list[GradientJob], received: Bools, weights: Floats, step: float
+    ) -> Learned:
+        """See `Training.finish`."""
+        arrived = int(received.sum())
+        self.version += arrived > 0
+        unknown = np.full(arrived, np.nan)
+        return Learned(unknown, np.nan, unknown)
+
+    def evaluate(self) -> dict[str, float]:
+        """See `Training.evaluate`."""
+        return {}
+
+    def diagnostics(self) -> dict[str, float]:
+        """See `Training.diagnostics`."""
+        return {"gradient_jobs": 0, "gradients_s": 0.0, "evaluation_s": 0.0}
