@@ -10,7 +10,7 @@ from wirelessfl.learning.learner import Learner
 
 @pytest.mark.parametrize(("batch", "rank"), [(2, 1), (3, 8), (16, 1), (16, 8), (13, 5)])
 def test_counts_are_bilinear_in_batch_and_rank(batch: int, rank: int, learner: Learner):
-    counted = count_step(learner._model, learner._layout, learner._task.train, batch, rank)
+    counted = count_step(learner._bench, batch, rank)
     cost = learner.workload.step
     predicted = [f(batch, rank) for f in (cost.flops, cost.bytes, cost.activation_bytes)]
     np.testing.assert_allclose(predicted, counted, rtol=5e-3)
@@ -19,7 +19,7 @@ def test_counts_are_bilinear_in_batch_and_rank(batch: int, rank: int, learner: L
 
 def test_flops_are_those_of_the_matrix_products(learner: Learner):
     """Forward, gradients of inputs, and of LoRA's and the head's weights; none of frozen ones."""
-    model, lora = learner._config.model, learner._layout
+    model, lora = learner._config.model, learner.layout
     tokens, width, classes = 17, model.hidden, 10  # 4 x 4 patches and the class token
     products = sum(module.d_in * module.d_out for module in lora.modules)
     first = 3  # q, k and v of the first layer: nothing before them is trained

@@ -53,16 +53,16 @@ def test_at_full_rank_the_reference_is_plain_peft_training(build: BuildLearner):
     model, start = reference._model, trained(reference, 0)
     job = GradientJob(version=0, client=4, round=9, rank=reference.rank)
     rows = torch.from_numpy(reference._work(job, start).rows)
-    reference._layout.write(model, start)
+    reference.layout.write(model, start)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=reference._config.local.lr)
     train = reference._task.train
     for batch in rows:
         optimizer.zero_grad()
-        F.cross_entropy(model(train.inputs[batch]).logits, train.labels[batch]).backward()
+        F.cross_entropy(model(train.inputs["pixel_values"][batch]).logits, train.labels[batch]).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-    expected = reference._layout.read(model) - start
+    expected = reference.layout.read(model) - start
     [update] = reference.train([job], {0: start})
     np.testing.assert_allclose(update.delta, expected, rtol=0, atol=1e-7)
 
@@ -74,14 +74,14 @@ def test_the_forward_pass_uses_b_s_a(engine: str, per_module: bool, build: Build
     start = trained(learner, 0)
     job = GradientJob(version=0, client=2, round=1, rank=3)
     work = learner._work(job, start)
-    learner._layout.write(learner._model, start)
-    diagonals = sketch_diagonal(work.active, learner.rank)
+    learner.layout.write(learner._model, start)
+    diagonals = sketch_diagonal(learner.method.active(job), learner.rank)
     with torch.no_grad():
-        for module, diagonal in zip(learner._layout.modules, diagonals, strict=True):
+        for module, diagonal in zip(learner.layout.modules, diagonals, strict=True):
             a = learner._model.get_parameter(f"{module.name}.lora_A.default.weight")
             a *= torch.from_numpy(diagonal)[:, None]
         train, rows = learner._task.train, torch.from_numpy(work.rows[0])
-        logits = learner._model(train.inputs[rows]).logits
+        logits = learner._model(train.inputs["pixel_values"][rows]).logits
         expected = F.cross_entropy(logits, train.labels[rows]).item()
     [update] = learner.train([job], {0: start})
     assert update.loss == pytest.approx(expected, abs=1e-6)
@@ -96,13 +96,13 @@ def test_an_update_moves_one_set_of_components_in_a_and_in_b(
     job = GradientJob(version=0, client=2, round=1, rank=3)
     start = trained(learner, 0)
     [update] = learner.train([job], {0: start})
-    active = learner._work(job, start).active
-    for module, expected in zip(learner._layout.modules, active, strict=True):
-        components = learner._layout._components(update.delta, module)
+    active = learner.method.active(job)
+    for module, expected in zip(learner.layout.modules, active, strict=True):
+        components = learner.layout.components(update.delta, module)
         a, b = np.split(components, [module.d_in], axis=1)
         assert np.flatnonzero(np.abs(a).sum(1)).tolist() == expected.tolist()
         assert np.flatnonzero(np.abs(b).sum(1)).tolist() == expected.tolist()
-    assert np.abs(update.delta[-learner._layout.head_size :]).min() > 0
+    assert np.abs(update.delta[-learner.layout.head_size :]).min() > 0
 
 
 def test_the_width_of_a_cohort_changes_nothing_but_rounding(

@@ -13,9 +13,9 @@ from wirelessfl.scenario.learning import TinyVit
 def test_pre_training_reports_progress_once_and_is_then_remembered():
     config = small_config(model={"pretrain_steps": 3}).model
     heard: list[float] = []
-    first = tiny_vit(config, digits_task(), lambda _, fraction: heard.append(fraction))
+    first = tiny_vit(config, digits_task(), lambda _, fraction: heard.append(fraction)).model
     assert heard == pytest.approx([1 / 3, 2 / 3, 1.0])
-    again = tiny_vit(config, digits_task(), lambda _, fraction: heard.append(fraction))
+    again = tiny_vit(config, digits_task(), lambda _, fraction: heard.append(fraction)).model
     assert len(heard) == 3
     assert all(map(torch.equal, first.parameters(), again.parameters()))
 
@@ -36,8 +36,8 @@ def test_heads_must_divide_the_width():
 @pytest.mark.slow
 def test_pre_training_is_useful_for_classes_it_saw_and_says_nothing_about_the_rest():
     task = digits_task()
-    model = tiny_vit(TinyVit(), task)
+    model = tiny_vit(TinyVit(), task).model
     with torch.no_grad():
-        logits = model(task.test.inputs).logits
+        logits = model(**task.test.inputs).logits
     accuracy = (logits.argmax(1) == task.test.labels).float().mean().item()
     assert accuracy < 0.3  # the head is fresh: guessing one class gives 0.1

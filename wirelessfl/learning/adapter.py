@@ -7,30 +7,37 @@ import warnings
 import peft
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
+from wirelessfl.learning.base import Base
 from wirelessfl.scenario.learning import LoraConfig
 
 
-def add_adapter(base: PreTrainedModel, config: LoraConfig, head: str, seed: int) -> peft.PeftModel:
+def add_adapter(base: Base, config: LoraConfig, seed: int) -> peft.PeftModel:
     """Freezes `base` and adds the adapter; A is random (from the seed), B zero, as PEFT does.
 
     Args:
         base: Pre-trained model; it becomes part of the result.
-        config: Rank, scaling and target layers.
-        head: Name of the linear layer that is trained in full.
+        config: Rank, scaling, target layers and what is trained in full.
         seed: The scenario's seed.
 
     Raises:
         InputError: A target layer does not exist.
     """
+    model, trained = base.model, base.head if config.trained == "auto" else config.trained
+    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if missing := set(trained) - names:
+        raise InputError(
+            f"learning.lora.trained: this model has no module {', '.join(sorted(missing))}"
+        )
     linear = {
         name.rpartition(".")[2]
-        for name, module in base.named_modules()
-        if isinstance(module, nn.Linear)
-    } - {head}
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and not set(name.split(".")) & set(trained)
+    }
+    linear -= {name for name, _ in model.named_children() if name == "lm_head"}
     targets = linear if config.targets == "auto" else set(config.targets)
     if unknown := targets - linear:
         raise InputError(
@@ -41,10 +48,11 @@ def add_adapter(base: PreTrainedModel, config: LoraConfig, head: str, seed: int)
         r=config.rank,
         lora_alpha=config.alpha,
         target_modules=sorted(targets),
-        modules_to_save=[head],
+        modules_to_save=list(trained) or None,
+        use_rslora=config.rslora,
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # PEFT 0.21 asks a transformers 5 model for a property by its old name.
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         torch.manual_seed(randomness.subseed(seed, "adapter"))
-        return peft.get_peft_model(base, settings).eval()
+        return peft.get_peft_model(model, settings).eval()

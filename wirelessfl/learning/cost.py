@@ -13,52 +13,47 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from wirelessfl.learning.cohort import stacked_adapters
-from wirelessfl.learning.layout import Layout
-from wirelessfl.learning.task import Samples
+from wirelessfl.learning.stacked import stacked_adapters
+from wirelessfl.learning.task import sample_losses
+from wirelessfl.learning.workbench import Workbench
 from wirelessfl.learning.workload import Bilinear, StepCost
 
 
-def count_step_cost(model: PeftModel, layout: Layout, samples: Samples) -> StepCost:
+def count_step_cost(bench: Workbench) -> StepCost:
     """Counts four steps of the model (2 and 4 samples, 2 and 4 components) and interpolates."""
-    counts = {(m, k): count_step(model, layout, samples, m, k) for m in (2, 4) for k in (2, 4)}
+    counts = {(m, k): count_step(bench, m, k) for m in (2, 4) for k in (2, 4)}
     return StepCost(*(_through(counts, quantity) for quantity in range(3)))
 
 
-def count_step(
-    model: PeftModel, layout: Layout, samples: Samples, batch: int, rank: int
-) -> tuple[int, int, int]:
+def count_step(bench: Workbench, batch: int, rank: int) -> tuple[int, int, int]:
     """FLOPs, bytes and activation bytes of one client's training step.
 
     Args:
-        model: The PEFT model.
-        layout: Places of the adapter's parameters.
-        samples: Source of a batch of the right shape.
+        bench: The model, and the source of a batch of the right shape.
         batch: Samples in the step.
         rank: Components per module; the cost does not depend on which, so it may exceed gamma.
     """
-    size = sum(layout.compact_sizes(rank))
-    parameters = torch.zeros(1, size, requires_grad=True)
-    inputs, labels = samples.inputs[None, :batch], samples.labels[None, :batch]
-    weights = torch.full((1, batch), 1.0 / batch)
-    kept = _Kept([*model.parameters(), parameters])
+    size = sum(bench.layout.compact_sizes(rank))
+    parameters = torch.zeros(1, size, requires_grad=True, device=bench.device)
+    rows = torch.arange(batch, device=bench.device)
+    samples = bench.samples.take(rows)
+    kept = _Kept([*bench.model.parameters(), parameters])
     flops, traffic = FlopCounterMode(display=False), _Traffic()
     with (
-        stacked_adapters(model, layout) as loss_of,
+        stacked_adapters(bench.model, bench.layout) as forward,
         sdpa_kernel(SDPBackend.MATH),  # the only attention on CPUs that the counter sees into
         flops,
         traffic,
     ):
         with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
-            loss = loss_of(parameters, inputs, labels, weights)
-        torch.autograd.grad(loss.sum(), parameters)
+            loss = sample_losses(forward(parameters, samples, None), samples.labels).mean()
+        torch.autograd.grad([loss], [parameters])
     return flops.get_total_flops(), traffic.bytes, kept.bytes
 
 

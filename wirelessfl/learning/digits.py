@@ -7,6 +7,7 @@ source on which the base model is pre-trained, so fine-tuning meets five classes
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 
 import numpy as np
@@ -29,9 +30,20 @@ def digits_task() -> Task:
     source, train, test = _split(labels)
 
     def samples(rows: NDArray[np.int64]) -> Samples:
-        return Samples(torch.from_numpy(inputs[rows]), torch.from_numpy(labels[rows]))
+        return Samples(
+            {"pixel_values": torch.from_numpy(inputs[rows])}, torch.from_numpy(labels[rows])
+        )
 
-    return Task(10, samples(source), samples(train), samples(test))
+    digest = hashlib.sha256(inputs.tobytes() + labels.tobytes()).hexdigest()
+    return Task(
+        train=samples(train),
+        test=samples(test),
+        classes=labels[train],
+        owners=None,
+        metrics=("loss", "accuracy"),
+        source=samples(source),
+        fingerprint=digest,
+    )
 
 
 def _split(

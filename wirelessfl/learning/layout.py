@@ -5,11 +5,13 @@ holds, module after module, the components (a_j | b_j) one after another, then t
 
     [ module 0: gamma x (d_in + d_out) | module 1: ... | head weight | head bias ]
 
-so a client that trains k of gamma components holds k rows of every module, and the head.
+A client that trains k components of every module holds a *compact* vector: for each module the
+rows a_j `[k, d_in]`, then the columns b_j `[k, d_out]`, and last the head.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +20,6 @@ from numpy.typing import NDArray
 from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
 from peft.utils import ModulesToSaveWrapper
-from torch import nn
 
 from wirelessfl.learning.jobs import Vector
 
@@ -38,11 +39,24 @@ class LoraModule:
 
 @dataclass(frozen=True)
 class HeadParameter:
-    """Where one fully trained parameter lies in the vector."""
+    """Where one fully trained parameter lies in the vector.
+
+    Attributes:
+        name: Its name in the PEFT model.
+        wrapper: Name of the PEFT wrapper around the trained module it belongs to.
+        shape: Its shape.
+        offset: Its first place.
+    """
 
     name: str
+    wrapper: str
     shape: tuple[int, ...]
     offset: int
+
+    @property
+    def size(self) -> int:
+        """Numbers in it."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -51,14 +65,13 @@ class Layout:
 
     rank: int
     modules: tuple[LoraModule, ...]
-    head_name: str
     head: tuple[HeadParameter, ...]
     size: int
 
     @property
     def head_size(self) -> int:
         """Parameters of the trainable head."""
-        return sum(int(np.prod(parameter.shape)) for parameter in self.head)
+        return sum(parameter.size for parameter in self.head)
 
     @property
     def component_size(self) -> int:
@@ -68,30 +81,40 @@ class Layout:
     def compact_sizes(self, rank: int) -> list[int]:
         """Lengths of the pieces of a compact vector: A and B of each module, then the head."""
         lora = [rank * d for module in self.modules for d in (module.d_in, module.d_out)]
-        return lora + [int(np.prod(parameter.shape)) for parameter in self.head]
+        return lora + [parameter.size for parameter in self.head]
 
     def compact_index(self, active: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places in the vector of the parameters that clients train.
+        """Places in the vector of the parameters of some components `[compact]`.
 
         Args:
-            active: Components each client trains in each module `[clients, modules, k]`; -1 pads a
-                client that trains fewer.
-
-        Returns:
-            `[clients, compact]`: for each module the rows a_j `[k, d_in]`, then the columns b_j
-            `[k, d_out]`, then the head. Padding points one past the end of the vector.
+            active: Components of each module `[modules, k]`.
         """
-        clients, _, k = active.shape
+        k = active.shape[1]
         pieces = []
         for m, module in enumerate(self.modules):
-            start = module.offset + active[:, m, :, None] * (module.d_in + module.d_out)
+            start = module.offset + active[m, :, None] * (module.d_in + module.d_out)
             for first, width in ((0, module.d_in), (module.d_in, module.d_out)):
-                place = start + first + np.arange(width)
-                place[active[:, m] < 0] = self.size
-                pieces.append(place.reshape(clients, k * width))
-        head = np.arange(self.size - self.head_size, self.size)
-        pieces.append(np.broadcast_to(head, (clients, head.size)))
-        return np.concatenate(pieces, axis=1)
+                pieces.append((start + first + np.arange(width)).reshape(k * width))
+        return np.concatenate([*pieces, np.arange(self.size - self.head_size, self.size)])
+
+    def padded_index(self, rank: int, padded: int) -> NDArray[np.int64]:
+        """Places of a compact vector of `rank` components in one of `padded` `[compact]`.
+
+        What is left there belongs to components that are zero.
+        """
+        short, long = self.compact_sizes(rank), self.compact_sizes(padded)
+        starts = np.cumsum([0, *long[:-1]])
+        return np.concatenate(
+            [start + np.arange(size) for start, size in zip(starts, short, strict=True)]
+        )
+
+    def factors(self, compact: Vector, rank: int) -> list[tuple[Vector, Vector]]:
+        """Views of A `[k, d_in]` and B^T `[k, d_out]` of each module in a compact vector."""
+        pieces = iter(np.split(compact, np.cumsum(self.compact_sizes(rank))[:-1]))
+        return [
+            (next(pieces).reshape(rank, module.d_in), next(pieces).reshape(rank, module.d_out))
+            for module in self.modules
+        ]
 
     def read(self, model: PeftModel) -> Vector:
         """The adapter that `model` holds now, as a flat vector."""
@@ -101,10 +124,10 @@ class Layout:
             for module in self.modules:
                 a = parameters[f"{module.name}.lora_A.{ADAPTER}.weight"]
                 b = parameters[f"{module.name}.lora_B.{ADAPTER}.weight"]
-                self._components(vector, module)[:] = torch.cat((a, b.T), dim=1).numpy()
+                self.components(vector, module)[:] = torch.cat((a, b.T), dim=1).cpu().numpy()
             for parameter in self.head:
-                piece = vector[parameter.offset :][: int(np.prod(parameter.shape))]
-                piece[:] = parameters[parameter.name].numpy().ravel()
+                piece = vector[parameter.offset :][: parameter.size]
+                piece[:] = parameters[parameter.name].cpu().numpy().ravel()
         return vector
 
     def write(self, model: PeftModel, vector: Vector) -> None:
@@ -118,37 +141,37 @@ class Layout:
         parameters = dict(model.named_parameters())
         with torch.no_grad():
             for module in self.modules:
-                components = torch.tensor(self._components(vector, module))
+                components = torch.tensor(self.components(vector, module))
                 a, b = torch.split(components, [module.d_in, module.d_out], dim=1)
                 parameters[f"{module.name}.lora_A.{ADAPTER}.weight"].copy_(a)
                 parameters[f"{module.name}.lora_B.{ADAPTER}.weight"].copy_(b.T)
             for parameter in self.head:
-                piece = vector[parameter.offset :][: int(np.prod(parameter.shape))]
+                piece = vector[parameter.offset :][: parameter.size]
                 parameters[parameter.name].copy_(torch.tensor(piece.reshape(parameter.shape)))
 
-    def _components(self, vector: Vector, module: LoraModule) -> Vector:
+    def components(self, vector: Vector, module: LoraModule) -> Vector:
         """View `[gamma, d_in + d_out]` of one module's part of the vector."""
         width = module.d_in + module.d_out
         return vector[module.offset :][: self.rank * width].reshape(self.rank, width)
 
 
 def layout_of(model: PeftModel) -> Layout:
-    """Reads the layout off a PEFT model with LoRA on linear layers and one trained linear head."""
+    """Reads the layout off a PEFT model with LoRA on linear layers (or GPT-2's Conv1D)."""
     modules: list[LoraModule] = []
-    heads: list[tuple[str, nn.Module]] = []
-    offset = 0
+    head: list[tuple[str, str, tuple[int, ...]]] = []
+    offset = rank = 0
     for name, module in model.named_modules():
         if isinstance(module, LoraLinear):
-            d_out, d_in = module.get_base_layer().get_parameter("weight").shape
+            rank, d_in = module.lora_A[ADAPTER].get_parameter("weight").shape
+            d_out = len(module.lora_B[ADAPTER].get_parameter("weight"))
             modules.append(LoraModule(name, d_in, d_out, module.scaling[ADAPTER], offset))
-            rank = module.r[ADAPTER]
             offset += rank * (d_in + d_out)
         elif isinstance(module, ModulesToSaveWrapper):
-            heads.append((name, module.modules_to_save[ADAPTER]))
-    [(head_name, head_module)] = heads
-    head = []
-    for name, parameter in head_module.named_parameters():
-        full_name = f"{head_name}.modules_to_save.{ADAPTER}.{name}"
-        head.append(HeadParameter(full_name, tuple(parameter.shape), offset))
-        offset += parameter.numel()
-    return Layout(rank, tuple(modules), head_name, tuple(head), offset)
+            trained = f"{name}.modules_to_save.{ADAPTER}"
+            parameters = module.modules_to_save[ADAPTER].named_parameters()
+            head += [(f"{trained}.{own}", name, tuple(p.shape)) for own, p in parameters]
+    placed = []
+    for full_name, wrapper, shape in head:
+        placed.append(HeadParameter(full_name, wrapper, shape, offset))
+        offset += placed[-1].size
+    return Layout(rank, tuple(modules), tuple(placed), offset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,25 +13,29 @@ import numpy as np
 import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
-from torch.nn import functional as F  # noqa: N812
 
+from wirelessfl.errors import InputError
 from wirelessfl.learning.adapter import add_adapter
+from wirelessfl.learning.base import Progress
 from wirelessfl.learning.cohort import train_cohort
 from wirelessfl.learning.cost import count_step_cost
 from wirelessfl.learning.digits import digits_task
-from wirelessfl.learning.jobs import GradientJob, Update, Vector
+from wirelessfl.learning.jobs import DivergedError, GradientJob, Update, Vector
 from wirelessfl.learning.layout import ADAPTER, layout_of
-from wirelessfl.learning.local import LocalWork, local_batches
+from wirelessfl.learning.local import LocalResult, LocalWork, local_batches
+from wirelessfl.learning.methods.base import Method
+from wirelessfl.learning.methods.fslora import FsLora
 from wirelessfl.learning.partition import partition
 from wirelessfl.learning.reference import train_one_by_one
-from wirelessfl.learning.sketch import active_components
-from wirelessfl.learning.task import Task
+from wirelessfl.learning.task import Task, sample_losses
 from wirelessfl.learning.threads import torch_threads
-from wirelessfl.learning.tiny_vit import HEAD, Progress, tiny_vit
+from wirelessfl.learning.tiny_vit import tiny_vit
+from wirelessfl.learning.workbench import Workbench
 from wirelessfl.learning.workload import Workload
 from wirelessfl.scenario.learning import LearningConfig, TinyVit
 
 _EVALUATION_BATCH = 128
+_MOST_LOSS = 700.0  # whose exponential is still a number
 
 _ENGINES = {"cohort": train_cohort, "reference": train_one_by_one}
 
@@ -51,8 +56,7 @@ def build_learner(
     """
     assert isinstance(config.model, TinyVit)
     task = digits_task()
-    base = tiny_vit(config.model, task, progress)
-    model = add_adapter(base, config.lora, HEAD, seed)
+    model = add_adapter(tiny_vit(config.model, task, progress), config.lora, seed)
     return Learner(config, task, model, clients, seed)
 
 
@@ -66,34 +70,48 @@ class Learner:
         parameters: Length of a model vector.
         initial: The model before any training `[parameters]`.
         metrics: Names that `evaluate` returns.
+        layout: Places of the adapter's parameters in a vector.
     """
-
-    metrics = ("loss", "accuracy")
 
     def __init__(
         self, config: LearningConfig, task: Task, model: PeftModel, clients: int, seed: int
     ):
         self.clients = clients
         self._config, self._task, self._model, self._seed = config, task, model, seed
-        self._owned = partition(config.partition, task.train.labels.numpy(), clients, seed)
+        self._owned = partition(config.partition, task.classes, clients, seed)
         self.samples = np.array([len(rows) for rows in self._owned])
-        self._layout = layout_of(model)
-        self.rank, self.parameters = self._layout.rank, self._layout.size
-        self.initial = self._layout.read(model)
+        self.metrics = task.metrics
+        self.layout = layout_of(model)
+        self.rank, self.parameters = self.layout.rank, self.layout.size
+        self.initial = self.layout.read(model)
         self.initial.setflags(write=False)
+        device = _device(config)
+        self._model.to(device)
+        self._test = task.test.to(device)
+        self._bench = Workbench(
+            model=model,
+            layout=self.layout,
+            samples=task.train.to(device),
+            local=config.local,
+            dropout=config.lora.dropout,
+            half=config.precision == "bfloat16",
+            seed=seed,
+        )
+        self._width = 10 if config.cohort_width == "auto" else config.cohort_width
+        self.method: Method = FsLora(self.layout, seed, config.lora.sketch.per_module)
         self._evaluated: dict[bytes, dict[str, float]] = {}
 
     @cached_property
     def workload(self) -> Workload:
         """What training costs clients, counted while a step of the real model runs."""
         with torch_threads(self._config.threads):
-            step = count_step_cost(self._model, self._layout, self._task.train)
+            step = count_step_cost(self._bench)
         base = sum(p.numel() * p.element_size() for p in self._model.get_base_model().parameters())
         return Workload(
             samples=self.samples,
             rank=self.rank,
-            component_size=self._layout.component_size,
-            head_size=self._layout.head_size,
+            component_size=self.layout.component_size,
+            head_size=self.layout.head_size,
             base_bytes=base - self.initial.nbytes,
             step=step,
             local=self._config.local,
@@ -122,40 +140,48 @@ class Learner:
         order = sorted(
             range(len(jobs)), key=lambda i: (jobs[i].version, jobs[i].round, jobs[i].client)
         )
-        engine, width = _ENGINES[self._config.engine], self._config.cohort_width
+        engine, width = _ENGINES[self._config.engine], self._width
         updates: dict[int, Update] = {}
         with torch_threads(self._config.threads):
             for first in range(0, len(order), width):
                 cohort = order[first : first + width]
                 works = [self._work(jobs[i], models[jobs[i].version]) for i in cohort]
-                trained = engine(
-                    self._model, self._layout, self._task.train, self._config.local, works
-                )
-                updates.update(zip(cohort, trained, strict=True))
+                results = engine(self._bench, works)
+                for i, work, result in zip(cohort, works, results, strict=True):
+                    updates[i] = self._update(jobs[i], models[jobs[i].version], work, result)
         return [updates[i] for i in range(len(jobs))]
 
     def evaluate(self, model: Vector) -> dict[str, float]:
-        """Mean cross-entropy and accuracy on the held-out test set; remembered per model."""
+        """Metrics on the held-out test set; remembered per model.
+
+        Loss is the mean cross-entropy of a prediction (a class, or a token), accuracy the share of
+        right classes, perplexity e to the loss.
+        """
         digest = hashlib.blake2b(model.tobytes(), digest_size=16).digest()
         if digest not in self._evaluated:
-            self._layout.write(self._model, model)
+            self.layout.write(self._model, self.method.deployed(model))
             with torch_threads(self._config.threads), torch.inference_mode():
-                test = self._task.test
-                logits = torch.cat(
-                    [
-                        self._model(part).logits
-                        for part in torch.split(test.inputs, _EVALUATION_BATCH)
-                    ]
-                )
-                self._evaluated[digest] = {
-                    "loss": F.cross_entropy(logits, test.labels).item(),
-                    "accuracy": (logits.argmax(1) == test.labels).float().mean().item(),
+                loss, right = 0.0, 0
+                every = torch.arange(len(self._test), device=self._bench.device)
+                for rows in torch.split(every, _EVALUATION_BATCH):
+                    batch = self._test.take(rows)
+                    with self._bench.precision():
+                        logits = self._model(**batch.inputs).logits
+                    loss += sample_losses(logits, batch.labels).double().sum().item()
+                    if batch.labels.ndim == 1:
+                        right += int((logits.argmax(1) == batch.labels).sum())
+                loss /= int(self._test.predictions.sum())
+                known = {
+                    "loss": loss,
+                    "accuracy": right / len(self._test),
+                    "perplexity": math.exp(min(loss, _MOST_LOSS)),
                 }
+                self._evaluated[digest] = {name: known[name] for name in self.metrics}
         return dict(self._evaluated[digest])
 
     def save_adapter(self, model: Vector, folder: Path) -> None:
         """Writes the model as a PEFT adapter that `PeftModel.from_pretrained` loads."""
-        self._layout.write(self._model, model)
+        self.layout.write(self._model, model)
         folder.mkdir(parents=True, exist_ok=True)
         save_file(
             get_peft_model_state_dict(self._model),
@@ -177,18 +203,23 @@ class Learner:
         if models[job.version].shape != (self.parameters,):
             raise ValueError(f"{job}: its model is not a vector of {self.parameters} parameters")
 
-    def _work(self, job: GradientJob, start: Vector) -> LocalWork:
+    def _work(self, job: GradientJob, model: Vector) -> LocalWork:
         local = self._config.local
-        active = active_components(
-            self._seed,
-            job.client,
-            job.round,
-            job.rank,
-            self.rank,
-            len(self._layout.modules),
-            self._config.lora.sketch.per_module,
-        )
         rows = local_batches(
             self._owned[job.client], self._seed, job.client, job.round, local.steps, local.batch
         )
-        return LocalWork(job, start, active, rows)
+        return LocalWork(job.client, job.round, self.method.start(model, job), rows)
+
+    def _update(
+        self, job: GradientJob, model: Vector, work: LocalWork, result: LocalResult
+    ) -> Update:
+        delta = self.method.update(model, job, result)
+        if not (math.isfinite(result.loss) and np.isfinite(delta).all()):
+            raise DivergedError(job.client, job.round)
+        return Update(delta, result.loss, work.rows.size)
+
+
+def _device(config: LearningConfig) -> torch.device:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("learning.device: torch sees no CUDA device here; write device: cpu")
+    return torch.device(config.device)

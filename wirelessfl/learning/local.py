@@ -1,7 +1,4 @@
-"""What a job means before any model runs: its start, its sketch and its batches.
-
-Both engines train the same `LocalWork`, so they can differ in nothing but how they compute.
-"""
+"""A client's round of local training: where it starts, what it may change, what it sees."""
 
 from __future__ import annotations
 
@@ -11,24 +8,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wirelessfl import randomness
-from wirelessfl.learning.jobs import GradientJob, Vector
+from wirelessfl.learning.jobs import Vector
+
+
+@dataclass(frozen=True)
+class LocalStart:
+    """The adapter that a client begins with.
+
+    Attributes:
+        compact: Its parameters: A `[k, d_in]` and B^T `[k, d_out]` of each module, then the head
+            `[compact]`.
+        rank: Its components per module, k.
+        gain: Factor on B A besides LoRA's own scaling, such as the gamma / k of a sketch.
+        trained: Which of the parameters it may change `[compact]`; None for all.
+    """
+
+    compact: Vector
+    rank: int
+    gain: float = 1.0
+    trained: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class LocalWork:
-    """A job with all its draws made.
+    """A round of local training with all its draws made.
 
     Attributes:
-        job: The job.
-        start: Global model it starts from `[parameters]`.
-        active: Components it trains `[modules, k]`.
+        client: Who trains.
+        round: When.
+        start: The adapter it begins with.
         rows: Training samples of each local step `[steps, batch]`.
     """
 
-    job: GradientJob
-    start: Vector
-    active: NDArray[np.int64]
+    client: int
+    round: int
+    start: LocalStart
     rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """What local training did.
+
+    Attributes:
+        change: Trained minus starting parameters `[compact]`.
+        loss: Mean training loss over the local steps.
+    """
+
+    change: Vector
+    loss: float
 
 
 def local_batches(

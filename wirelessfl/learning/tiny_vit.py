@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
-from collections.abc import Callable
 
 import torch
 import transformers
@@ -18,6 +17,8 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import ViTConfig, ViTForImageClassification
 
 from wirelessfl import randomness
+from wirelessfl.errors import InputError
+from wirelessfl.learning.base import Base, Progress
 from wirelessfl.learning.cache import Tensors, cached_tensors
 from wirelessfl.learning.task import Samples, Task
 from wirelessfl.learning.threads import torch_threads
@@ -32,33 +33,37 @@ _BATCH = 64
 _PEAK_LR = 3e-3
 _PATCH = 2
 
-Progress = Callable[[str, float], None]
-"""Called with what is going on and the fraction of it that is done."""
 
-
-def tiny_vit(
-    config: TinyVit, task: Task, progress: Progress | None = None
-) -> ViTForImageClassification:
+def tiny_vit(config: TinyVit, task: Task, progress: Progress | None = None) -> Base:
     """The pre-trained model with a fresh head for the task's classes."""
+    source = _source(task)
     recipe = {
         "model": config.model_dump(mode="json"),
-        "source_sha256": _fingerprint(task.source),
+        "source_sha256": _fingerprint(source),
         "recipe_version": RECIPE_VERSION,
         "torch": str(torch.__version__),
         "transformers": transformers.__version__,
         "machine": [platform.machine(), torch.backends.cpu.get_cpu_capability()],
     }
     weights = cached_tensors(
-        "tiny-vit", recipe, lambda: _pretrain(config, task, progress or (lambda *_: None))
+        "tiny-vit", recipe, lambda: _pretrain(config, source, progress or (lambda *_: None))
     )
-    model = _model(config, task, task.classes, "head")
+    model = _model(config, source, int(task.classes.max()) + 1, "head")
     model.load_state_dict(weights | _head(model))
-    return model
+    return Base(model, (HEAD,))
 
 
-def _model(config: TinyVit, task: Task, classes: int, stream: str) -> ViTForImageClassification:
+def _source(task: Task) -> Samples:
+    if task.source is None or "pixel_values" not in task.source.inputs:
+        raise InputError("learning.model: tiny-vit reads images; it goes with task: {kind: digits}")
+    return task.source
+
+
+def _model(
+    config: TinyVit, source: Samples, classes: int, stream: str
+) -> ViTForImageClassification:
     """An untrained model; the same weights on every call with the same stream."""
-    channels, size, _ = task.source.inputs.shape[1:]
+    channels, size, _ = source.inputs["pixel_values"].shape[1:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(randomness.subseed(_SEED, stream))
         return ViTForImageClassification(
@@ -81,10 +86,10 @@ def _head(model: ViTForImageClassification) -> Tensors:
     return {name: value for name, value in model.state_dict().items() if name.startswith(HEAD)}
 
 
-def _pretrain(config: TinyVit, task: Task, progress: Progress) -> Tensors:
+def _pretrain(config: TinyVit, source: Samples, progress: Progress) -> Tensors:
     """Weights, without the head, after AdamW on augmented source images."""
-    source_classes = int(task.source.labels.max()) + 1
-    model = _model(config, task, source_classes, "pretrain").train()
+    source_classes = int(source.labels.max()) + 1
+    model = _model(config, source, source_classes, "pretrain").train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_LR, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _warmup_cosine(step, config.pretrain_steps)
@@ -93,9 +98,9 @@ def _pretrain(config: TinyVit, task: Task, progress: Progress) -> Tensors:
     rng = randomness.generator(_SEED, "pretrain")
     with torch_threads(1):
         for step in range(config.pretrain_steps):
-            rows = torch.from_numpy(rng.integers(len(task.source), size=_BATCH))
-            images = _augment(task.source.inputs[rows], torch_rng)
-            loss = F.cross_entropy(model(images).logits, task.source.labels[rows])
+            rows = torch.from_numpy(rng.integers(len(source), size=_BATCH))
+            images = _augment(source.inputs["pixel_values"][rows], torch_rng)
+            loss = F.cross_entropy(model(images).logits, source.labels[rows])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -133,6 +138,6 @@ def _augment(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _fingerprint(samples: Samples) -> str:
-    digest = hashlib.sha256(samples.inputs.numpy().tobytes())
+    digest = hashlib.sha256(samples.inputs["pixel_values"].numpy().tobytes())
     digest.update(samples.labels.numpy().tobytes())
     return digest.hexdigest()

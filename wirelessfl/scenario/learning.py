@@ -141,8 +141,19 @@ class LoraConfig(Config):
 
     rank: int = Field(16, ge=1, description="Rank gamma of the global adapter")
     alpha: int = Field(32, ge=1, description="Updates are scaled by alpha / rank")
+    rslora: bool = Field(
+        False, description="Scale by alpha / sqrt(rank) instead (rank-stabilised LoRA)"
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Probability that a number entering A is dropped in training"
+    )
     targets: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "auto", description="Linear layers to adapt by name; auto is all attention and MLP layers"
+    )
+    trained: Literal["auto"] | tuple[str, ...] = Field(
+        "auto",
+        description="Modules trained in full beside the adapter, by name; auto is the "
+        "classification head, and nothing of a language model",
     )
     sketch: SketchConfig = Field(
         default_factory=SketchConfig, description="How a client's share of the rank is drawn"
@@ -150,16 +161,40 @@ class LoraConfig(Config):
 
 
 class LocalConfig(Config):
-    """What one client does in one round: a few steps of SGD on batches of its own data."""
+    """What one client does in one round: a few optimiser steps on batches of its own data."""
 
-    steps: int = Field(5, ge=1, description="SGD steps per round")
+    steps: int = Field(5, ge=1, description="Optimiser steps per round")
     batch: int = Field(16, ge=1, description="Samples per step; a smaller client uses all it has")
-    optimizer: Literal["sgd"] = Field("sgd", description="Local optimiser, fresh every round")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Samples in one pass; gradients of the passes of a step are added up, which "
+        "takes less memory for the same result. null is the whole batch",
+    )
+    optimizer: Literal["sgd", "adamw"] = Field(
+        "sgd", description="Local optimiser, fresh every round"
+    )
     lr: float = Field(0.3, gt=0, description="Learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="SGD momentum within the round")
+    weight_decay: float = Field(
+        0.0, ge=0, description="Share of lr by which AdamW shrinks what it trains, each step"
+    )
     clip_norm: float | None = Field(
         1.0, gt=0, description="Largest norm of a client's gradient; null does not clip"
     )
+    on_nonfinite: Literal["stop", "drop"] = Field(
+        "stop",
+        description="When a client's loss or update is not finite: stop the run, or drop the "
+        "update as if it had been lost on the way",
+    )
+
+    @model_validator(mode="after")
+    def _options_go_with_their_optimizer(self) -> Self:
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError("momentum goes with optimizer: sgd")
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError("weight_decay goes with optimizer: adamw")
+        return self
 
 
 class LearningConfig(Config):
@@ -175,7 +210,13 @@ class LearningConfig(Config):
     engine: Literal["cohort", "reference"] = Field(
         "cohort", description="Clients stacked into one pass, or one after another through PEFT"
     )
-    cohort_width: int = Field(10, ge=1, description="Clients in one stacked pass")
+    cohort_width: int | Literal["auto"] = Field(
+        10, description="Clients in one stacked pass; auto chooses by the size of the model"
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where torch computes")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16 computes most of the model in 16 bits (autocast)"
+    )
     threads: int = Field(1, ge=1, description="Torch threads; results depend on this, not on OMP")
 
     @model_validator(mode="after")

@@ -1,0 +1,63 @@
+"""FSLoRA (arXiv 2501.19389): a fresh random sketch of the adapter for every client and round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wirelessfl.learning.aggregation import weighted_sum
+from wirelessfl.learning.jobs import GradientJob, Vector
+from wirelessfl.learning.layout import Layout
+from wirelessfl.learning.local import LocalResult, LocalStart
+from wirelessfl.learning.methods.base import Method
+from wirelessfl.learning.sketch import active_components
+
+
+class FsLora(Method):
+    """Clients compute with B S A and train the k components that S keeps; E[S] = I.
+
+    Updates add up with weights a_n / q_n, which leaves the expected step that of full participation
+    at B S A.
+
+    Args:
+        layout: Places of the adapter's parameters.
+        seed: The scenario's seed.
+        per_module: Whether each module has a sketch of its own.
+    """
+
+    def __init__(self, layout: Layout, seed: int, per_module: bool = False) -> None:
+        super().__init__(layout, seed)
+        self._per_module = per_module
+
+    def start(self, model: Vector, job: GradientJob) -> LocalStart:
+        """See `Method.start`."""
+        return LocalStart(model[self._places(job)], job.rank, self.layout.rank / job.rank)
+
+    def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
+        """See `Method.update`: exactly zero outside the sketch."""
+        delta = np.zeros(self.layout.size, np.float32)
+        delta[self._places(job)] = result.change
+        return delta
+
+    def combine(
+        self, model: Vector, updates: Sequence[Vector], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See `Method.combine`."""
+        return weighted_sum(updates, weights, len(model))
+
+    def active(self, job: GradientJob) -> NDArray[np.int64]:
+        """Components that a job trains `[modules, k]`."""
+        return active_components(
+            self.seed,
+            job.client,
+            job.round,
+            job.rank,
+            self.layout.rank,
+            len(self.layout.modules),
+            self._per_module,
+        )
+
+    def _places(self, job: GradientJob) -> NDArray[np.int64]:
+        return self.layout.compact_index(self.active(job))

@@ -1,0 +1,190 @@
+"""A PEFT model whose adapter and head are different for every client of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from wirelessfl.errors import InputError
+from wirelessfl.learning.layout import ADAPTER, Layout
+from wirelessfl.learning.local import LocalWork
+from wirelessfl.learning.task import Samples
+from wirelessfl.learning.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """What is dropped in one pass of a cohort."""
+
+    bench: Workbench
+    works: Sequence[LocalWork]
+    step: int
+    number: int
+    part: slice
+
+    def __call__(self, x: Tensor, module: int, lengths: Tensor | None) -> Tensor:
+        """A module's input `[clients, batch, (tokens,) width]` with some of it dropped.
+
+        Args:
+            x: The input.
+            module: Number of the module.
+            lengths: Tokens of each sample `[clients, batch]`; None if all are alike.
+        """
+        mask = torch.zeros_like(x)
+        for n, work in enumerate(self.works):
+            samples = len(range(work.rows.shape[1])[self.part])
+            own = mask[n, :samples]
+            if lengths is not None and samples:
+                own = own[:, : int(lengths[n, :samples].max())]
+            if samples:
+                own[:] = self.bench.dropout_mask(
+                    work,
+                    step=self.step,
+                    number=self.number,
+                    module=module,
+                    shape=tuple(own.shape),
+                )
+        return x * mask
+
+
+Forward = Callable[[Tensor, Samples, Dropout | None], Tensor]
+
+
+@contextmanager
+def stacked_adapters(model: PeftModel, layout: Layout) -> Iterator[Forward]:
+    """Puts per-client adapters on the model for the length of the block.
+
+    Yields:
+        A function of the stacked parameters, gain and scaling already in A `[clients, compact]`,
+        and of the batch of all clients, client after client, `[clients x batch]` samples, that
+        returns the logits `[clients x batch, ...]`.
+
+    Raises:
+        InputError: A trained module is of a kind that cannot be stacked.
+    """
+    pass_ = _Pass()
+    handles = [
+        model.get_submodule(module.name).register_forward_hook(
+            lambda _, args, y, number=number, name=module.name: pass_.lora(number, name, args[0], y)
+        )
+        for number, module in enumerate(layout.modules)
+    ]
+    patched: list[nn.Module] = []
+    try:
+        for wrapper in dict.fromkeys(parameter.wrapper for parameter in layout.head):
+            patched += _stack_trained(model, wrapper, pass_)
+
+        def forward(parameters: Tensor, batch: Samples, dropout: Dropout | None = None) -> Tensor:
+            pass_.begin(layout, parameters, batch, dropout)
+            logits: Tensor = model(**batch.inputs).logits
+            return logits
+
+        with model.disable_adapter():
+            yield forward
+    finally:
+        for module in patched:
+            del vars(module)["forward"]
+        for handle in handles:
+            handle.remove()
+
+
+class _Pass:
+    """The parameters of the pass under way, by module."""
+
+    def begin(
+        self, layout: Layout, parameters: Tensor, batch: Samples, dropout: Dropout | None
+    ) -> None:
+        self.clients, self.samples = len(parameters), len(batch)
+        self.dropout = dropout
+        mask = batch.inputs.get("attention_mask")
+        self.tokens = None if mask is None else mask.shape[1]
+        self.lengths = None if mask is None else mask.sum(1).view(self.clients, -1)
+        rank = (parameters.shape[1] - layout.head_size) // layout.component_size
+        pieces = iter(torch.split(parameters, layout.compact_sizes(rank), dim=1))
+        self.factors = {
+            module.name: (
+                next(pieces).view(self.clients, rank, module.d_in),
+                next(pieces).view(self.clients, rank, module.d_out),
+            )
+            for module in layout.modules
+        }
+        self.head = {
+            parameter.name: piece.view(self.clients, *parameter.shape)
+            for piece, parameter in zip(pieces, layout.head, strict=True)
+        }
+
+    def lora(self, number: int, name: str, x: Tensor, y: Tensor) -> Tensor:
+        a, b = self.factors[name]
+        inputs = self.by_client(x, name)
+        if self.dropout is not None:
+            inputs = self._dropped(inputs, number)
+        low = torch.bmm(inputs.to(a.dtype), a.mT)
+        return (
+            torch.baddbmm(self.by_client(y, name).to(low.dtype), low, b).view(y.shape).to(y.dtype)
+        )
+
+    def by_client(self, x: Tensor, name: str) -> Tensor:
+        """`[clients, samples and tokens, width]`."""
+        if x.shape[0] % self.samples:
+            raise InputError(
+                f"learning.engine: cohort cannot stack {name}, whose input of shape "
+                f"{tuple(x.shape)} is not one row for each sample; write engine: reference"
+            )
+        return x.reshape(self.clients, -1, x.shape[-1])
+
+    def _dropped(self, inputs: Tensor, number: int) -> Tensor:
+        assert self.dropout is not None
+        clients, rows, width = inputs.shape
+        batch = self.samples // clients
+        sequence = self.tokens is not None and rows == batch * self.tokens
+        shape = (clients, batch, width) if rows == batch else (clients, batch, rows // batch, width)
+        dropped = self.dropout(inputs.view(shape), number, self.lengths if sequence else None)
+        return dropped.view(inputs.shape)
+
+
+def _stack_trained(model: PeftModel, wrapper: str, pass_: _Pass) -> list[nn.Module]:
+    """Lets a trained module compute with the clients' own parameters; returns what is patched."""
+    outer, prefix = model.get_submodule(wrapper), f"{wrapper}.modules_to_save.{ADAPTER}"
+    inner = model.get_submodule(prefix)
+    patched: list[nn.Module] = []
+    for name, module in inner.named_modules():
+        if not list(module.parameters(recurse=False)):
+            continue
+        full = f"{prefix}.{name}" if name else prefix
+        if isinstance(module, nn.Linear):
+            forward = partial(_linear, pass_, full)
+        elif isinstance(module, nn.LayerNorm):
+            forward = partial(_layer_norm, pass_, full, module)
+        else:
+            raise InputError(
+                f"learning.lora.trained: {full} is a {type(module).__name__}; the cohort engine "
+                "stacks linear layers and layer norms; write engine: reference"
+            )
+        vars(module)["forward"] = forward  # shadows the class's method
+        patched.append(module)
+    vars(outer)["forward"] = inner.__call__  # not the frozen original
+    return [*patched, outer]
+
+
+def _linear(pass_: _Pass, name: str, x: Tensor) -> Tensor:
+    weight, bias = pass_.head[f"{name}.weight"], pass_.head.get(f"{name}.bias")
+    stacked = pass_.by_client(x, name).to(weight.dtype)
+    if bias is None:
+        y = torch.bmm(stacked, weight.mT)
+    else:
+        y = torch.baddbmm(bias[:, None], stacked, weight.mT)
+    return y.view(*x.shape[:-1], -1)
+
+
+def _layer_norm(pass_: _Pass, name: str, module: nn.LayerNorm, x: Tensor) -> Tensor:
+    weight, bias = pass_.head[f"{name}.weight"], pass_.head.get(f"{name}.bias")
+    y = pass_.by_client(F.layer_norm(x, module.normalized_shape, eps=module.eps), name)
+    y = y * weight[:, None] if bias is None else y * weight[:, None] + bias[:, None]
+    return y.view(x.shape)

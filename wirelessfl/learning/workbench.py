@@ -1,0 +1,77 @@
+"""What local training needs besides the clients' work, the same for both engines."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from wirelessfl import randomness
+from wirelessfl.learning.layout import Layout
+from wirelessfl.learning.local import LocalWork
+from wirelessfl.learning.task import Samples
+from wirelessfl.scenario.learning import LocalConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Workbench:
+    """The model on its device, the data, and how to train.
+
+    Attributes:
+        model: The PEFT model, in evaluation mode: the frozen base has no dropout of its own.
+        layout: Places of the adapter's parameters.
+        samples: Training set that the works' rows refer to, on the model's device.
+        local: Local optimiser.
+        dropout: Probability that a number entering A is dropped.
+        half: Whether to compute in bfloat16 where torch thinks that is safe.
+        seed: The scenario's seed, for dropout.
+    """
+
+    model: PeftModel
+    layout: Layout
+    samples: Samples
+    local: LocalConfig
+    dropout: float = 0.0
+    half: bool = False
+    seed: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.samples.labels.device
+
+    def precision(self) -> AbstractContextManager[object]:
+        """The block computes in the chosen precision."""
+        if not self.half:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def passes(self, batch: int) -> list[slice]:
+        """The parts of a batch that go through the model one after another."""
+        size = self.local.micro_batch or batch
+        return [slice(first, first + size) for first in range(0, batch, size)]
+
+    def dropout_mask(
+        self, work: LocalWork, *, step: int, number: int, module: int, shape: tuple[int, ...]
+    ) -> Tensor:
+        """0 where a client's input of one module is dropped, else 1 / (1 - p).
+
+        Drawn on the CPU from (seed, client, round, step, pass, module), for the client's own batch
+        without padding, so that it does not depend on who else is computed beside it.
+
+        Args:
+            work: Whose it is.
+            step: Local step.
+            number: Number of the pass within the step.
+            module: Number of the module.
+            shape: Samples, tokens (if any) and width.
+        """
+        seed = randomness.subseed(
+            self.seed, "dropout", work.client, work.round, step, number, module
+        )
+        draws = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+        kept = (draws >= self.dropout).float() / (1.0 - self.dropout)
+        return kept.to(self.device)
