@@ -59,7 +59,9 @@ def test_at_full_rank_the_reference_is_plain_peft_training(build: BuildLearner):
     train = reference._task.train
     for batch in rows:
         optimizer.zero_grad()
-        F.cross_entropy(model(train.inputs["pixel_values"][batch]).logits, train.labels[batch]).backward()
+        F.cross_entropy(
+            model(train.inputs["pixel_values"][batch]).logits, train.labels[batch]
+        ).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
     expected = reference.layout.read(model) - start
