@@ -89,8 +89,6 @@ def base(name: str) -> Base:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = make().eval()
-        for parameter in model.parameters():  # far from the small initial weights
-            parameter.data += 0.1 * torch.randn_like(parameter)
     return Base(model, head)
 
 

@@ -16,6 +16,7 @@ from wirelessfl.learning.cohort import train_cohort
 from wirelessfl.learning.layout import layout_of
 from wirelessfl.learning.local import LocalStart, LocalWork, local_batches
 from wirelessfl.learning.reference import train_one_by_one
+from wirelessfl.learning.threads import torch_threads
 from wirelessfl.learning.workbench import Workbench
 from wirelessfl.scenario.learning import LocalConfig, LoraConfig
 
@@ -30,6 +31,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "frozen": {"frozen": True},
     "frozen under adamw": {"frozen": True, "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.3},
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with torch_threads(1):
+        yield
 
 
 def workbench(name: str, dropout: float = 0.0, lora: dict[str, Any] | None = None, **local: Any):
@@ -52,7 +59,7 @@ def cohort(bench: Workbench, frozen: bool = False) -> list[LocalWork]:
         rng = np.random.default_rng(client)
         size = sum(bench.layout.compact_sizes(rank))
         start = LocalStart(
-            compact=rng.normal(scale=0.3, size=size).astype(np.float32),
+            compact=rng.normal(scale=0.1, size=size).astype(np.float32),
             rank=rank,
             gain=4 / rank,
             trained=rng.random(size) < 0.6 if frozen else None,
@@ -70,7 +77,9 @@ def assert_equal_engines(bench: Workbench, frozen: bool = False) -> None:
     for result, other in zip(train_cohort(bench, works), expected, strict=True):
         scale = np.abs(other.change).max()
         assert scale > 1e-3
-        np.testing.assert_allclose(result.change, other.change, rtol=0, atol=1e-5 * scale + 1e-6)
+        # Adam divides by the gradient's own size, so rounding of the smallest comes out large.
+        atol = 1e-5 * scale + (1e-5 if bench.local.optimizer == "adamw" else 1e-6)
+        np.testing.assert_allclose(result.change, other.change, rtol=0, atol=atol)
         assert result.loss == pytest.approx(other.loss, rel=1e-5)
     if frozen:
         for work, result in zip(works, expected, strict=True):
@@ -111,7 +120,9 @@ def test_every_linear_layer_but_the_heads_is_adapted():
 
 def test_more_micro_batches_change_nothing_but_rounding():
     whole, parts = workbench("llama"), workbench("llama", micro_batch=1)
-    for a, b in zip(train_cohort(whole, cohort(whole)), train_cohort(parts, cohort(parts)), strict=True):
+    for a, b in zip(
+        train_cohort(whole, cohort(whole)), train_cohort(parts, cohort(parts)), strict=True
+    ):
         np.testing.assert_allclose(a.change, b.change, atol=2e-6)
         assert a.loss == pytest.approx(b.loss, rel=1e-5)
 
@@ -147,7 +158,7 @@ def test_dropout_is_the_same_beside_anybody_and_differs_by_place():
     ]
     assert len({mask.numpy().tobytes() for mask in masks}) == len(masks)
     for mask in masks:
-        assert set(mask.unique().tolist()) == {0.0, pytest.approx(1 / 0.6)}
+        assert mask.unique().tolist() == [0.0, pytest.approx(1 / 0.6)]
         assert (mask > 0).float().mean().item() == pytest.approx(0.6, abs=0.05)
 
 

@@ -50,6 +50,10 @@ def add_adapter(base: Base, config: LoraConfig, seed: int) -> peft.PeftModel:
         target_modules=sorted(targets),
         modules_to_save=list(trained) or None,
         use_rslora=config.rslora,
+        fan_in_fan_out=any(  # as GPT-2 stores its weights
+            isinstance(module, Conv1D) and name.rpartition(".")[2] in targets
+            for name, module in model.named_modules()
+        ),
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # PEFT 0.21 asks a transformers 5 model for a property by its old name.
