@@ -39,9 +39,10 @@ class RandomWaypointMobility(MovingConfig):
     kind: Literal["random_waypoint"] = "random_waypoint"
     min_speed_mps: MetresPerSecond = Field(
         0.5,
-        gt=0,
+        ge=1e-3,
         alias="min_speed",
-        description="Lowest speed of a leg; above 0, for at 0 clients freeze in the long run.",
+        description="Lowest speed of a leg, at least 1 mm/s: near 0 clients freeze in the long "
+        "run.",
     )
     max_speed_mps: MetresPerSecond = Field(
         1.5, gt=0, alias="max_speed", description="Highest speed of a leg."
