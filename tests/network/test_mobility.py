@@ -280,7 +280,7 @@ def test_the_area_holds_all_cells():
 def test_speeds_must_be_in_order_and_not_near_zero():
     with pytest.raises(ValidationError, match="min_speed must not be greater"):
         RandomWaypointMobility(min_speed_mps=3.0, max_speed_mps=2.0)
-    with pytest.raises(ValidationError, match="greater than or equal to 0.001"):
+    with pytest.raises(ValidationError, match=r"greater than or equal to 0\.001"):
         RandomWaypointMobility(min_speed_mps=0.0)
 
 

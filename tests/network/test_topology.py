@@ -163,7 +163,7 @@ def test_a_limited_edge_is_divided_among_the_cells_routed_over_it():
 
 
 def test_a_tree_of_limited_edges_is_filled_level_by_level():
-    """Trunk of 100 to a router, and branches of 20 and 90; a cell at the router itself, two on each.
+    """A trunk of 100, branches of 20 and 90 with two cells each, and a cell at the router.
 
     All grow alike to 10, where the first branch is full; the other three share 80 of the trunk.
     """
