@@ -42,6 +42,7 @@ class MeanGains:
         self._x_m, self._y_m = np.array([station.xy_m for station in stations]).T
         self._config, self._seed = config, seed
         self._association: Literal["nearest", "strongest"] = config.association
+        self._served_step, self._served = -1, np.empty(0, np.int64)  # of the step asked for last
         self._places = _Table(steps.clients, len(stations), 2, self._compute)
         self._others = _Table(steps.clients, len(stations), 1, self._compute_others)
 
@@ -61,12 +62,14 @@ class MeanGains:
         """The station of each client in a step, the first of equals, [n]."""
         if len(self.stations) == 1:
             return np.zeros(len(clients), np.int64)
-        cell = np.empty(len(clients), np.int64)
+        if step != self._served_step:
+            self._served_step, self._served = step, np.full(self.steps.clients, -1)
+        new = np.unique(clients[self._served.take(clients) < 0])
         rows = max(1, _BATCH // len(self.stations))
-        for start in range(0, len(clients), rows):
-            some = slice(start, start + rows)
-            cell[some] = self._best(clients[some], step)
-        return cell
+        for start in range(0, len(new), rows):
+            some = new[start : start + rows]
+            self._served[some] = self._best(some, step)
+        return np.asarray(self._served.take(clients))
 
     def _best(self, clients: Index, step: int) -> Index:
         if self._association == "nearest":
