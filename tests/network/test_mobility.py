@@ -284,6 +284,21 @@ def test_speeds_must_be_in_order_and_not_near_zero():
         RandomWaypointMobility(min_speed_mps=0.0)
 
 
+@pytest.mark.parametrize(
+    "moves",
+    [
+        {"kind": "random_waypoint", "max_speed": "1e9 m/s"},
+        {"kind": "gauss_markov", "mean_speed": "11000 m/s"},
+        {"kind": "gauss_markov", "speed_sigma": "1e5 m/s"},
+        {"kind": "gauss_markov", "update": "1 us"},
+    ],
+    ids=str,
+)
+def test_speeds_and_updates_no_clock_could_follow_are_refused(moves):
+    with pytest.raises(ValidationError, match="than or equal to"):
+        NetworkConfig.model_validate({"mobility": moves})
+
+
 def test_fixed_distances_belong_to_clients_that_start_there():
     text = (
         "name: x\nnetwork: {placement: {kind: fixed, distances: [50 m]}, mobility: {kind: %s}}\n"

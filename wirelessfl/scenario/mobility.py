@@ -10,6 +10,9 @@ from wirelessfl.scenario.base import Config, FileHash, FileName
 from wirelessfl.scenario.units import MetresPerSecond, Seconds
 
 
+_FASTEST_MPS = 1e4  # nothing on the ground or above it is faster
+
+
 class StaticMobility(Config):
     """Clients stay where `placement` puts them."""
 
@@ -22,10 +25,10 @@ class MovingConfig(Config):
     kind: str
     update_s: Seconds = Field(
         1.0,
-        gt=0,
+        ge=1e-3,
         alias="update",
         description="Path loss, shadowing and serving station are those of the place at the last "
-        "whole multiple of this time.",
+        "whole multiple of this time, at least 1 ms.",
     )
 
 
@@ -45,7 +48,11 @@ class RandomWaypointMobility(MovingConfig):
         "run.",
     )
     max_speed_mps: MetresPerSecond = Field(
-        1.5, gt=0, alias="max_speed", description="Highest speed of a leg."
+        1.5,
+        gt=0,
+        le=_FASTEST_MPS,
+        alias="max_speed",
+        description="Highest speed of a leg, at most 10,000 m/s.",
     )
     pause_s: Seconds = Field(0.0, ge=0, alias="pause", description="Rest after each leg.")
 
@@ -64,11 +71,16 @@ class GaussMarkovMobility(MovingConfig):
 
     kind: Literal["gauss_markov"] = "gauss_markov"
     mean_speed_mps: MetresPerSecond = Field(
-        10.0, gt=0, alias="mean_speed", description="Mean speed."
+        10.0,
+        gt=0,
+        le=_FASTEST_MPS,
+        alias="mean_speed",
+        description="Mean speed, at most 10,000 m/s.",
     )
     speed_sigma_mps: MetresPerSecond = Field(
         2.0,
         ge=0,
+        le=_FASTEST_MPS,
         alias="speed_sigma",
         description="Standard deviation of speed; where speed is negative a client backs up.",
     )
