@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from wirelessfl.scenario.base import Config, FileHash, FileName
 from wirelessfl.scenario.units import MetresPerSecond, Seconds
 
-
 _FASTEST_MPS = 1e4  # nothing on the ground or above it is faster
 
 
