@@ -134,6 +134,14 @@ def _warnings(trace: Trace) -> Iterator[str]:
             f"{memory['capped']} clients train fewer ranks than the adapter has: more do not fit "
             "their memory"
         )
+    ergodic = trace.summary.get("ergodic")
+    if ergodic and ergodic["short"]:
+        part = 100.0 * ergodic["short"] / ergodic["transfers"]
+        yield (
+            f"fidelity: ergodic was used for transfers too short for it ({part:.2g}% of them in "
+            f"{trace.summary['strategy']}, seed {trace.summary['seed']}, are below 100 coherence "
+            "times): their lengths are rough; fidelity: exact follows every coherence slot"
+        )
     if trace.summary["nobody_left"]:
         yield "a run ended early, as no client would ever have been available again"
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
+from wirelessfl.network.ergodic import ErgodicRates
 from wirelessfl.network.fading import Array, Direction, Index, fading_model
+from wirelessfl.network.fading_law import gain_law
 from wirelessfl.network.interference import Interference
 from wirelessfl.network.mean_gains import MeanGains
 from wirelessfl.network.mobility import build_steps
@@ -28,6 +30,7 @@ from wirelessfl.network.topology import by_cell
 from wirelessfl.network.trace_replay import RateTrace, read_traces
 from wirelessfl.scenario.mobility import LoadInterference
 from wirelessfl.scenario.network import NetworkConfig
+from wirelessfl.scenario.radio import NoFading
 
 
 class Channel(Rates, ABC):
@@ -255,6 +258,18 @@ def build_channel(
             k_factor,
             steps.mobility.mean_speed_mps,
         )
+        if config.fidelity == "ergodic" and not isinstance(config.fading, NoFading):
+            return ErgodicRates(
+                station.number,
+                gains,
+                gain_law(config.fading),
+                fading.correlation_s,
+                rate_model(config.rate),
+                budgets,
+                interference,
+                station.seed(seed),
+                config.report_window_s,
+            )
         slot_s = steps.step_s if math.isinf(fading.slot_s) else fading.slot_s
         return StationRates(
             station.number,

@@ -170,6 +170,56 @@ def busy_period_left(alone_s: Floats, start_s: Floats, time_s: float) -> Floats:
     return left_s
 
 
+def sharing_squares(weight: Floats, start_s: Floats, end_s: Floats) -> Floats:
+    """The integral of (rate / bits sent)^2 of flows that share a link as in `processor_sharing`.
+
+    All rates go with 1 / (weight present), so with C = the integral of that and D = that of its
+    square, it is (D(end) - D(start)) / (C(end) - C(start))^2.
+
+    Args:
+        weight: By which each flow slows the others.
+        start_s: When each begins.
+        end_s: When each ends, later.
+
+    Returns:
+        Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
+    """
+    event_s, order = sweep(start_s, end_s)
+    load = np.cumsum(np.append(weight, -weight)[order])
+    idle = np.cumsum(np.where(order < len(weight), 1, -1)) == 0
+    pace = np.divide(1.0, load, out=np.zeros(len(load)), where=~idle)
+    waited = np.diff(event_s, append=event_s[-1:])
+    passed = np.empty((2, len(order)))
+    passed[:, order] = np.cumsum(waited * [pace, pace**2], axis=1) - waited * [pace, pace**2]
+    virtual, squared = passed[:, len(weight) :] - passed[:, : len(weight)]
+    per_s: Floats = squared / virtual**2
+    return per_s
+
+
+def busy_period_squares(alone_s: Floats, start_s: Floats, until_s: float) -> Floats:
+    """The integral up to `until_s` of (rate / bits at the start)^2 of flows that work together.
+
+    With W_k of work ahead after arrival k and D_k to the next, those present send the part D_k /
+    W_k of what each has left, evenly. So Q_k = D_k / W_k^2 + (1 - D_k / W_k)^2 Q_{k+1}.
+
+    Returns:
+        Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
+    """
+    order = np.argsort(start_s, kind="stable")
+    start = np.minimum(start_s[order], until_s)
+    work_s = _clear_s(alone_s[order], start) - start
+    part = np.minimum(np.diff(start, append=until_s) / work_s, 1.0)
+    squares, later = [], 0.0
+    for first, kept in zip(
+        (part / work_s)[::-1].tolist(), ((1.0 - part) ** 2)[::-1].tolist(), strict=True
+    ):
+        later = first + kept * later
+        squares.append(later)
+    per_s = np.empty(len(order))
+    per_s[order] = squares[::-1]
+    return per_s
+
+
 def sweep(start_s: Floats, end_s: Floats) -> tuple[Floats, Ints]:
     """Starts and ends in order of time: when, and which of `[starts, ends]`."""
     event_s = np.append(start_s, end_s)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wirelessfl.network.fading import Direction
+from wirelessfl.network.fading import Direction, Index
 from wirelessfl.network.flows import Flows, RateSource
 from wirelessfl.network.sharing import Floats, Ints
 
@@ -24,11 +24,11 @@ class Remembered:
         ask: The values, never NaN, of rows that are not known yet.
     """
 
-    def __init__(self, rows: int, ask: Callable[[Ints], Floats]) -> None:
+    def __init__(self, rows: int, ask: Callable[[Index], Floats]) -> None:
         self._known = np.full(rows, np.nan)
         self._ask = ask
 
-    def __call__(self, rows: Ints) -> Floats:
+    def __call__(self, rows: Index) -> Floats:
         """Values of some rows `[n]`."""
         new = rows[np.isnan(self._known[rows])]
         if new.size:
