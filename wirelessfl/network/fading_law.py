@@ -53,8 +53,8 @@ def gain_law(config: Fading) -> GainLaw:
         direct = np.linspace(0.0, 1.0, _DIRECT)
         each = [_rice(math.sqrt(square)) for square in direct]
         return GainLaw(np.stack([g for g, _ in each]), np.stack([w for _, w in each]), direct)
-    gain, weight = _nakagami(config.m if isinstance(config, Nakagami) else 1.0)
-    return GainLaw(gain[None], weight[None], np.zeros(1))
+    x_gain, x_weight = _nakagami(config.m if isinstance(config, Nakagami) else 1.0)
+    return GainLaw(x_gain[None], x_weight[None], np.zeros(1))
 
 
 def _points(gain: list[float], weight: list[float]) -> GainLaw:

@@ -46,7 +46,7 @@ class Reports:
     _time_s: float = 0.0
     _per_hz: Remembered | None = None
 
-    def rate_bps(self, flows: Flows, rows: Ints, time_s: float, share_hz: Floats) -> Floats:
+    def rate_bps(self, flows: Flows, rows: Index, time_s: float, share_hz: Floats) -> Floats:
         """Bit/s of some rows with given shares `[rows]`, as of `time_s`."""
         if not self.source.proportional(self.direction):
             return self._ask(flows, rows, time_s, share_hz)
@@ -57,5 +57,5 @@ class Reports:
             )
         return self._per_hz(rows) * share_hz
 
-    def _ask(self, flows: Flows, rows: Ints, time_s: float, share_hz: Floats) -> Floats:
+    def _ask(self, flows: Flows, rows: Index, time_s: float, share_hz: Floats) -> Floats:
         return self.source.reported_rate_bps(self.direction, flows.client[rows], time_s, share_hz)
