@@ -59,7 +59,6 @@ def processor_sharing(
         until_s: When to stop.
         others: Weight of flows that are present throughout and will not end.
     """
-    end_s, left, goal = np.full(len(need), math.inf), need.copy(), need.copy()
     stays = start_s <= leave_s
     coming = np.flatnonzero(stays & (start_s > begin_s) & (start_s < until_s))
     there = np.flatnonzero(stays & (start_s <= begin_s))
@@ -69,8 +68,11 @@ def processor_sharing(
     who = np.concatenate([coming, leaving])[order]
     heap = list(zip(need[there].tolist(), there.tolist(), strict=True))
     heapify(heap)
-    present = np.zeros(len(need), bool)
-    present[there] = True
+    present = [False] * len(need)  # lists: a scalar of an array is slow to read
+    for flow in there.tolist():
+        present[flow] = True
+    needs, weights = need.tolist(), weight.tolist()
+    ends_s, lefts, goals = [math.inf] * len(need), need.tolist(), need.tolist()
     time_s, virtual, load = begin_s, 0.0, others + float(weight[there].sum())
     count, heaviest = len(there), load
     events = zip(event_s[order].tolist(), (order < len(coming)).tolist(), who.tolist(), strict=True)
@@ -82,27 +84,31 @@ def processor_sharing(
                 if next_s > at_s:
                     break
                 time_s, virtual = next_s, ahead
-                end_s[first], present[first] = time_s, False
-                count, load = count - 1, load - weight[first]
+                ends_s[first], present[first] = time_s, False
+                count, load = count - 1, load - weights[first]
             heappop(heap)
             if 2.0 * load < heaviest or not count:  # before differences lose their precision
                 load = heaviest = others + float(weight[[i for _, i in heap if present[i]]].sum())
         if count or others:
-            virtual += max(at_s - time_s, 0.0) / load
+            if at_s > time_s:
+                virtual += (at_s - time_s) / load
         else:
             virtual = 0.0
-        time_s = max(time_s, at_s)
+        if at_s > time_s:
+            time_s = at_s
         if joins:
-            goal[flow] = virtual + need[flow]
-            heappush(heap, (goal[flow], flow))
+            goals[flow] = virtual + needs[flow]
+            heappush(heap, (goals[flow], flow))
             present[flow] = True
-            count, load = count + 1, load + weight[flow]
-            heaviest = max(heaviest, load)
+            count, load = count + 1, load + weights[flow]
+            if load > heaviest:
+                heaviest = load
         elif present[flow]:
-            left[flow] = goal[flow] - virtual
+            lefts[flow] = goals[flow] - virtual
             present[flow] = False
-            count, load = count - 1, load - weight[flow]
+            count, load = count - 1, load - weights[flow]
 
+    end_s, left, goal = np.array(ends_s), np.array(lefts), np.array(goals)
     last = np.flatnonzero(present)
     last = last[np.argsort(goal[last], kind="stable")]
     loads = others + np.cumsum(weight[last][::-1])[::-1]

@@ -13,7 +13,7 @@ import numpy as np
 
 from wirelessfl.network.fading import Direction, Index
 from wirelessfl.network.flows import Flows, RateSource
-from wirelessfl.network.sharing import Floats, Ints
+from wirelessfl.network.sharing import Floats
 
 
 class Remembered:
