@@ -21,6 +21,7 @@ from wirelessfl.network.ergodic import ErgodicRates
 from wirelessfl.network.fading import Array, Direction, Index, fading_model
 from wirelessfl.network.fading_law import gain_law
 from wirelessfl.network.interference import Interference
+from wirelessfl.network.mean_efficiency import mean_efficiencies
 from wirelessfl.network.mean_gains import MeanGains
 from wirelessfl.network.mobility import build_steps
 from wirelessfl.network.propagation import Station, build_stations
@@ -245,6 +246,10 @@ def build_channel(
         full_band_snr = {link: budget.full_band_snr for link, budget in budgets.items()}
         interference = Interference(gains, config.interference.load, full_band_snr)
 
+    rate, efficiency = rate_model(config.rate), None
+    if config.fidelity == "ergodic" and not isinstance(config.fading, NoFading):
+        efficiency = mean_efficiencies(gain_law(config.fading), rate, budgets)
+
     def rates(station: Station) -> StationRates:
         def k_factor(clients: Index, slots: Index) -> Array:
             which, column = steps.of_slots(slots, fading.slot_s)
@@ -258,13 +263,13 @@ def build_channel(
             k_factor,
             steps.mobility.mean_speed_mps,
         )
-        if config.fidelity == "ergodic" and not isinstance(config.fading, NoFading):
+        if efficiency is not None:
             return ErgodicRates(
                 station.number,
                 gains,
-                gain_law(config.fading),
+                efficiency,
                 fading.correlation_s,
-                rate_model(config.rate),
+                rate,
                 budgets,
                 interference,
                 station.seed(seed),
@@ -275,7 +280,7 @@ def build_channel(
             station.number,
             gains,
             fading,
-            rate_model(config.rate),
+            rate,
             budgets,
             interference,
             slot_s,

@@ -17,7 +17,6 @@ import numpy as np
 
 from wirelessfl import randomness
 from wirelessfl.network.fading import Array, Constant, Direction, Index
-from wirelessfl.network.fading_law import GainLaw
 from wirelessfl.network.interference import Interference
 from wirelessfl.network.mean_efficiency import MeanEfficiency
 from wirelessfl.network.mean_gains import MeanGains
@@ -35,8 +34,8 @@ class ErgodicRates(StationRates):
     Args:
         station: Its number.
         gains: Mean gains of all stations.
-        law: Of the small-scale gain.
-        correlation_s: Its correlation time, see `FadingModel.correlation_s`.
+        efficiency: Of the fading, by direction; stations may share them.
+        correlation_s: The fading's correlation time, see `FadingModel.correlation_s`.
         rate: From SINR to bit/s.
         budgets: By direction.
         interference: What other cells add to the noise, if anything.
@@ -51,7 +50,7 @@ class ErgodicRates(StationRates):
         self,
         station: int,
         gains: MeanGains,
-        law: GainLaw,
+        efficiency: dict[Direction, MeanEfficiency],
         correlation_s: float,
         rate: RateModel,
         budgets: dict[Direction, LinkBudget],
@@ -71,10 +70,7 @@ class ErgodicRates(StationRates):
             report_window_s,
         )
         self.correlation_s, self._seed = correlation_s, seed
-        self._efficiency = {
-            narrowing: MeanEfficiency(law, rate, narrowing)
-            for narrowing in {budget.narrowing for budget in budgets.values()}
-        }
+        self._efficiency = efficiency
         self._remembered = {
             direction: Remembered(steps.clients, partial(self._alone, direction))
             for direction in budgets
@@ -106,7 +102,7 @@ class ErgodicRates(StationRates):
             Seconds, [n].
         """
         steps = np.array([self._gains.steps.of(t_s)])
-        spread = self._law_of(direction).relative_variance(
+        spread = self._efficiency[direction].relative_variance(
             self.mean_snr(direction, clients, steps, share_hz), self._direct(clients, steps)
         )
         return self.correlation_s * spread[:, 0]
@@ -143,10 +139,7 @@ class ErgodicRates(StationRates):
     ) -> Array:
         """Bit/s per Hz of the share, [n, steps]."""
         snr = self.mean_snr(direction, clients, steps, share_hz)
-        return self._law_of(direction).mean(snr, self._direct(clients, steps))
-
-    def _law_of(self, direction: Direction) -> MeanEfficiency:
-        return self._efficiency[self._budgets[direction].narrowing]
+        return self._efficiency[direction].mean(snr, self._direct(clients, steps))
 
     def _direct(self, clients: Index, steps: Index) -> Array:
         """(K / (K + 1))^2, [n, steps]."""

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from wirelessfl.network.fading import Array
+from wirelessfl.network.fading import Array, Direction
 from wirelessfl.network.fading_law import GainLaw
 from wirelessfl.network.rate import RateModel
+from wirelessfl.network.station_rates import LinkBudget
 
 _FEW = 2  # points that are summed rather than tabulated
 _LOWEST_DB, _HIGHEST_DB, _STEP_DB = -60.0, 200.0, 0.5  # of the table; the ratio is held beyond
+
+
+def mean_efficiencies(
+    law: GainLaw, rate: RateModel, budgets: dict[Direction, LinkBudget]
+) -> dict[Direction, MeanEfficiency]:
+    """One for each direction; a table that both can use is made once."""
+    narrowings = {budget.narrowing for budget in budgets.values()}
+    either = {narrowing: MeanEfficiency(law, rate, narrowing) for narrowing in narrowings}
+    return {direction: either[budget.narrowing] for direction, budget in budgets.items()}
 
 
 class MeanEfficiency:
