@@ -119,9 +119,9 @@ def test_moments_are_those_of_the_fading_that_is_drawn(
     """Against the mean over a long time, within four of its errors and the stated tolerance."""
     k = 10.0**0.7
     line = np.array([(k / (k + 1)) ** 2])
-    model = fading_model(fading, 3.5e9, 400, 3, lambda clients, slots: np.full((1, 1), k))
+    model = fading_model(fading, 3.5e9, 250, 3, lambda clients, slots: np.full((1, 1), k))
     stride = 128 if isinstance(fading, GilbertElliott) else 1
-    gain = model.gain("uplink", np.arange(400), np.arange(300) * stride).ravel()
+    gain = model.gain("uplink", np.arange(250), np.arange(300) * stride).ravel()
     moments, efficiency = (
         MeanEfficiency(gain_law(fading), rate_model(rate), narrowing),
         rate_model(rate),
