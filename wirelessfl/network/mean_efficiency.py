@@ -40,8 +40,8 @@ class MeanEfficiency:
         self._law, self._rate, self._narrowing = law, rate, narrowing
         self._tabulated = law.gain.shape[1] > _FEW
         if self._tabulated:
-            snr_db = np.arange(_LOWEST_DB, _HIGHEST_DB + _STEP_DB / 2, _STEP_DB)
-            snr = 10.0 ** (snr_db / 10.0)
+            self._snr_db = np.arange(_LOWEST_DB, _HIGHEST_DB + _STEP_DB / 2, _STEP_DB)
+            snr = 10.0 ** (self._snr_db / 10.0)
             each = [self._moments(snr, row) for row in range(len(law.gain))]
             self._ratio = np.stack([mean for mean, _ in each]) / np.log2(1.0 + snr)
             self._spread = np.stack([spread for _, spread in each])
@@ -76,10 +76,10 @@ class MeanEfficiency:
     def _look_up(self, table: Array, snr: Array, direct: Array) -> Array:
         """A table's values between its SNRs, and its laws if there are several."""
         with np.errstate(divide="ignore"):
-            place = (10.0 * np.log10(snr) - _LOWEST_DB) / _STEP_DB
-        column, right = _between(place, table.shape[1])
+            snr_db = 10.0 * np.log10(snr)
         if len(table) == 1:
-            return _blend(table[0, column], table[0, column + 1], right)
+            return np.asarray(np.interp(snr_db, self._snr_db, table[0]))
+        column, right = _between((snr_db - _LOWEST_DB) / _STEP_DB, table.shape[1])
         law, up = _between(direct * (len(table) - 1), len(table))
         return _blend(
             _blend(table[law, column], table[law, column + 1], right),

@@ -66,7 +66,7 @@ def processor_sharing(
     event_s = np.concatenate([start_s[coming], leave_s[leaving]])
     order = np.argsort(event_s, kind="stable")
     who = np.concatenate([coming, leaving])[order]
-    heap = list(zip(need[there].tolist(), there.tolist(), strict=True))
+    heap = list(zip(need[there].tolist(), there.tolist(), strict=True)) if order.size else []
     heapify(heap)
     present = [False] * len(need)  # lists: a scalar of an array is slow to read
     for flow in there.tolist():
