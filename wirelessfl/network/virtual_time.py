@@ -108,8 +108,10 @@ class VirtualTime(Leap):
             per_s = busy_period_squares(alone_s, start_s[rows], after.time_s)
             squared[rows] = before.remaining_bits[rows] ** 2 * per_s
         else:
+            weight, there = alone_s / mean_bits, end_s[rows] > start_s[rows]
+            rows = rows[there]
             sent_bits = before.remaining_bits[rows] - after.remaining_bits[rows]
-            per_s = sharing_squares(alone_s / mean_bits, start_s[rows], end_s[rows])
+            per_s = sharing_squares(weight[there], start_s[rows], end_s[rows])
             squared[rows] = sent_bits**2 * per_s
         return squared
 
