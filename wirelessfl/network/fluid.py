@@ -84,6 +84,15 @@ class Fluid:
         """Bandwidth in use."""
         return float(state.share_hz[state.present].sum())
 
+    def squared_rate(self, flows: Flows, before: State, after: State) -> Floats:
+        """The integral of each flow's squared rate from a state to its next step, bit^2/s [flows].
+
+        With the bits sent it tells how unevenly they were: bits^2 over it is the time that the
+        transfer would have taken at an even rate.
+        """
+        sent_bits = before.remaining_bits - after.remaining_bits
+        return sent_bits**2 / max(after.time_s - before.time_s, math.ulp(after.time_s))
+
     def settle(self, flows: Flows, state: State, replan: bool) -> State:
         """Admit, finish and drop flows as of `state.time_s`, and divide the bandwidth anew."""
         now_s = state.time_s
@@ -122,7 +131,8 @@ class Fluid:
 
     def rate_bps(self, flows: Flows, rows: Ints, slots: Ints, share_hz: Floats) -> Floats:
         """What gets through, bit/s `[rows, slots]`."""
-        return self.source.rate_bps(self.direction, flows.client[rows], slots, share_hz)
+        rate_bps = self.source.rate_bps(self.direction, flows.client[rows], slots, share_hz)
+        return rate_bps * flows.pace[rows, None]
 
     def reported_bps(self, flows: Flows, rows: Ints, time_s: float, share_hz: Floats) -> Floats:
         """What the base station believes at a time, bit/s `[rows]`; the same all through a slot.

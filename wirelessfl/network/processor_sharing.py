@@ -59,7 +59,6 @@ def processor_sharing(
         until_s: When to stop.
         others: Weight of flows that are present throughout and will not end.
     """
-    end_s, left, goal = np.full(len(need), math.inf), need.copy(), need.copy()
     stays = start_s <= leave_s
     coming = np.flatnonzero(stays & (start_s > begin_s) & (start_s < until_s))
     there = np.flatnonzero(stays & (start_s <= begin_s))
@@ -67,10 +66,13 @@ def processor_sharing(
     event_s = np.concatenate([start_s[coming], leave_s[leaving]])
     order = np.argsort(event_s, kind="stable")
     who = np.concatenate([coming, leaving])[order]
-    heap = list(zip(need[there].tolist(), there.tolist(), strict=True))
+    heap = list(zip(need[there].tolist(), there.tolist(), strict=True)) if order.size else []
     heapify(heap)
-    present = np.zeros(len(need), bool)
-    present[there] = True
+    present = [False] * len(need)  # lists: a scalar of an array is slow to read
+    for flow in there.tolist():
+        present[flow] = True
+    needs, weights = need.tolist(), weight.tolist()
+    ends_s, lefts, goals = [math.inf] * len(need), need.tolist(), need.tolist()
     time_s, virtual, load = begin_s, 0.0, others + float(weight[there].sum())
     count, heaviest = len(there), load
     events = zip(event_s[order].tolist(), (order < len(coming)).tolist(), who.tolist(), strict=True)
@@ -82,27 +84,31 @@ def processor_sharing(
                 if next_s > at_s:
                     break
                 time_s, virtual = next_s, ahead
-                end_s[first], present[first] = time_s, False
-                count, load = count - 1, load - weight[first]
+                ends_s[first], present[first] = time_s, False
+                count, load = count - 1, load - weights[first]
             heappop(heap)
             if 2.0 * load < heaviest or not count:  # before differences lose their precision
                 load = heaviest = others + float(weight[[i for _, i in heap if present[i]]].sum())
         if count or others:
-            virtual += max(at_s - time_s, 0.0) / load
+            if at_s > time_s:
+                virtual += (at_s - time_s) / load
         else:
             virtual = 0.0
-        time_s = max(time_s, at_s)
+        if at_s > time_s:
+            time_s = at_s
         if joins:
-            goal[flow] = virtual + need[flow]
-            heappush(heap, (goal[flow], flow))
+            goals[flow] = virtual + needs[flow]
+            heappush(heap, (goals[flow], flow))
             present[flow] = True
-            count, load = count + 1, load + weight[flow]
-            heaviest = max(heaviest, load)
+            count, load = count + 1, load + weights[flow]
+            if load > heaviest:
+                heaviest = load
         elif present[flow]:
-            left[flow] = goal[flow] - virtual
+            lefts[flow] = goals[flow] - virtual
             present[flow] = False
-            count, load = count - 1, load - weight[flow]
+            count, load = count - 1, load - weights[flow]
 
+    end_s, left, goal = np.array(ends_s), np.array(lefts), np.array(goals)
     last = np.flatnonzero(present)
     last = last[np.argsort(goal[last], kind="stable")]
     loads = others + np.cumsum(weight[last][::-1])[::-1]
@@ -168,6 +174,56 @@ def busy_period_left(alone_s: Floats, start_s: Floats, time_s: float) -> Floats:
         kept = np.maximum(clear_s - np.append(start[1:], time_s), 0.0) / (clear_s - start)
         left_s[order] *= np.cumprod(kept[::-1])[::-1]
     return left_s
+
+
+def sharing_squares(weight: Floats, start_s: Floats, end_s: Floats) -> Floats:
+    """The integral of (rate / bits sent)^2 of flows that share a link as in `processor_sharing`.
+
+    All rates go with 1 / (weight present), so with C = the integral of that and D = that of its
+    square, it is (D(end) - D(start)) / (C(end) - C(start))^2.
+
+    Args:
+        weight: By which each flow slows the others.
+        start_s: When each begins.
+        end_s: When each ends, later.
+
+    Returns:
+        Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
+    """
+    event_s, order = sweep(start_s, end_s)
+    load = np.cumsum(np.append(weight, -weight)[order])
+    idle = np.cumsum(np.where(order < len(weight), 1, -1)) == 0
+    pace = np.divide(1.0, load, out=np.zeros(len(load)), where=~idle)
+    waited = np.diff(event_s, append=event_s[-1:])
+    passed = np.empty((2, len(order)))
+    passed[:, order] = np.cumsum(waited * [pace, pace**2], axis=1) - waited * [pace, pace**2]
+    virtual, squared = passed[:, len(weight) :] - passed[:, : len(weight)]
+    per_s: Floats = squared / virtual**2
+    return per_s
+
+
+def busy_period_squares(alone_s: Floats, start_s: Floats, until_s: float) -> Floats:
+    """The integral up to `until_s` of (rate / bits at the start)^2 of flows that work together.
+
+    With W_k of work ahead after arrival k and D_k to the next, those present send the part D_k /
+    W_k of what each has left, evenly. So Q_k = D_k / W_k^2 + (1 - D_k / W_k)^2 Q_{k+1}.
+
+    Returns:
+        Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
+    """
+    order = np.argsort(start_s, kind="stable")
+    start = np.minimum(start_s[order], until_s)
+    work_s = _clear_s(alone_s[order], start) - start
+    part = np.minimum(np.diff(start, append=until_s) / work_s, 1.0)
+    squares, later = [], 0.0
+    for first, kept in zip(
+        (part / work_s)[::-1].tolist(), ((1.0 - part) ** 2)[::-1].tolist(), strict=True
+    ):
+        later = first + kept * later
+        squares.append(later)
+    per_s = np.empty(len(order))
+    per_s[order] = squares[::-1]
+    return per_s
 
 
 def sweep(start_s: Floats, end_s: Floats) -> tuple[Floats, Ints]:

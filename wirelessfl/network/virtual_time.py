@@ -12,13 +12,16 @@ import math
 import numpy as np
 
 from wirelessfl.network.flows import Flows, State
+from wirelessfl.network.fluid import Fluid
 from wirelessfl.network.leap import Leap
 from wirelessfl.network.processor_sharing import (
     busy_period_ends,
     busy_period_left,
+    busy_period_squares,
     fifo_ends,
     processor_sharing,
     processor_sharing_left,
+    sharing_squares,
 )
 from wirelessfl.network.sharing import (
     EqualFinishRule,
@@ -36,7 +39,9 @@ class VirtualTime(Leap):
     """A `Fluid` whose step leaps to the next flow abandoned, or the end: O(n log n) for n flows.
 
     It walks like any `Fluid` while some flow gets nothing through, and while a rule that plans
-    anew at every event expects a flow at another time than it will come.
+    anew at every event is mistaken: it expects a flow at another time than it will come, or some
+    flow has a pace. `work_conserving` is taken to be never mistaken about paces: planning anew, it
+    gives those that fall behind more, and only the last of the bits arrive apart.
     """
 
     @property
@@ -50,8 +55,9 @@ class VirtualTime(Leap):
         """The state when the next flow leaves unfinished, at the end, or at `until_s`."""
         rows = np.flatnonzero(np.isnan(state.finish_s))
         bits = state.remaining_bits[rows]
+        mean_bits = bits / flows.pace[rows]  # would take as long at the rate the channel says
         start_s = np.maximum(flows.ready_s[rows], state.time_s)
-        alone_s = self._alone_s(flows.client[rows], bits, state.share_hz[rows])
+        alone_s = self._alone_s(flows.client[rows], mean_bits, state.share_hz[rows])
         if not rows.size or np.isinf(alone_s).any() or self._surprised(flows, state):
             return super().step(flows, state, until_s)
         end_s = start_s.copy()
@@ -59,13 +65,13 @@ class VirtualTime(Leap):
         if busy.any():
             client, ready_s = flows.client[rows[busy]], flows.ready_s[rows[busy]]
             order = np.lexsort((client, ready_s))
-            end_s[busy] = self._ends(alone_s[busy], bits[busy], start_s[busy], order)
+            end_s[busy] = self._ends(alone_s[busy], mean_bits[busy], start_s[busy], order)
 
         leave_s = flows.leave_s[rows]
         time_s = min(until_s, float(leave_s[leave_s < end_s].min(initial=end_s.max())))
         ended = end_s <= time_s
         ahead = ~ended & busy
-        left = self._left(alone_s[ahead], bits[ahead], start_s[ahead], end_s[ahead], time_s)
+        left = self._left(alone_s[ahead], mean_bits[ahead], start_s[ahead], end_s[ahead], time_s)
         bits[ended] = 0.0
         bits[ahead] *= left
         return self._landed(flows, state, rows, time_s, bits, np.where(ended, end_s, np.nan))
@@ -82,8 +88,32 @@ class VirtualTime(Leap):
     def _surprised(self, flows: Flows, state: State) -> bool:
         if not (isinstance(self.rule, EqualFinishRule) and self.rule.replans):
             return False
-        coming = np.isnan(state.finish_s) & ~state.present
-        return bool((flows.expected_s != flows.ready_s)[coming].any())
+        unfinished = np.isnan(state.finish_s)
+        late = (flows.expected_s != flows.ready_s)[unfinished & ~state.present]
+        return bool(late.any() or (flows.pace[unfinished] != 1.0).any())
+
+    def squared_rate(self, flows: Flows, before: State, after: State) -> Floats:
+        """See `Fluid.squared_rate`."""
+        working = isinstance(self.rule, WorkConservingRule)
+        if not (working or isinstance(self.rule, MaxMinRule)):
+            return super().squared_rate(flows, before, after)
+        rows = np.flatnonzero(np.isnan(before.finish_s) & (before.remaining_bits > 0))
+        mean_bits = before.remaining_bits[rows] / flows.pace[rows]
+        alone_s = self._alone_s(flows.client[rows], mean_bits, before.share_hz[rows])
+        squared = np.zeros(len(before.finish_s))
+        if np.isinf(alone_s).any():
+            return Fluid.squared_rate(self, flows, before, after)
+        start_s, end_s = self._spans(flows, before, after)
+        if working:
+            per_s = busy_period_squares(alone_s, start_s[rows], after.time_s)
+            squared[rows] = before.remaining_bits[rows] ** 2 * per_s
+        else:
+            weight, there = alone_s / mean_bits, end_s[rows] > start_s[rows]
+            rows = rows[there]
+            sent_bits = before.remaining_bits[rows] - after.remaining_bits[rows]
+            per_s = sharing_squares(weight[there], start_s[rows], end_s[rows])
+            squared[rows] = sent_bits**2 * per_s
+        return squared
 
     def _ends(self, alone_s: Floats, bits: Floats, start_s: Floats, order: Ints) -> Floats:
         """When each flow ends if none leaves; `order` is that of readiness."""

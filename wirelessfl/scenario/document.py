@@ -114,9 +114,9 @@ class Scenario(Config):
             )
         if isinstance(self.learning.task, NoTask):
             self._check_timing_only()
-        self._check_ranks(("strategy",), self.strategy)
+        self._check_strategy(("strategy",), self.strategy)
         for name, strategy in self.strategies.items():
-            self._check_ranks(("strategies", name), strategy)
+            self._check_strategy(("strategies", name), strategy)
         return self
 
     def _check_timing_only(self) -> None:
@@ -130,7 +130,8 @@ class Scenario(Config):
                 f"{self.strategy.kind!r} {_PLANS_FROM_TRAINING}",
             )
 
-    def _check_ranks(self, path: tuple[str, ...], strategy: StrategyConfig) -> None:
+    def _check_strategy(self, path: tuple[str, ...], strategy: StrategyConfig) -> None:
+        self.network.check_rule((*path, "bandwidth"), strategy.bandwidth)
         largest = self.learning.lora.rank
         for field in ("rank", "k_min"):
             rank = getattr(strategy.adapter, field, None)

@@ -64,8 +64,9 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     gate = memory_gate(fleet, workload)
     strategy = build_strategy(scenario.strategy, clients)
     env = simpy.Environment()
+    access = Access(env, channel, topology, network, sharing_rule(strategy.bandwidth))
     hardware = Hardware(
-        access=Access(env, channel, topology, network, sharing_rule(strategy.bandwidth)),
+        access=access,
         fleet=fleet,
         queue=build_queue(scenario.devices, fleet, seed),
         presence=presence,
@@ -101,6 +102,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "nobody_left": server.nobody_left,
             "memory": gate.summary(),
             "gradient_jobs": done["gradient_jobs"],
+            **_fidelity(access),
             "host": {
                 "python": platform.python_version(),
                 "machine": platform.machine(),
@@ -111,6 +113,14 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             },
         },
     )
+
+
+def _fidelity(access: Access) -> dict[str, dict[str, int]]:
+    """How many transfers were approximated, if any."""
+    if access.approximated is None:
+        return {}
+    transfers, short = access.approximated
+    return {"ergodic": {"transfers": transfers, "short": short}}
 
 
 def _learning(scenario: Scenario) -> tuple[Workload, Training]:
