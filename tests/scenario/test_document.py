@@ -106,6 +106,11 @@ def test_a_target_reads_like_a_condition():
     )
 
 
+def test_a_target_is_something_the_task_measures():
+    with pytest.raises(InputError, match=r"metric: 'perplexity' is not measured by .*loss, acc"):
+        loads("name: a\nstop: {target: {metric: perplexity, below: 2}}")
+
+
 def test_with_strategy_takes_named_ones_then_the_configured_one_then_presets():
     scenario = loads(
         "name: a\n"
