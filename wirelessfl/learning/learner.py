@@ -65,10 +65,7 @@ class Learner:
         rank: gamma, components per adapted layer.
         parameters: Length of a model vector.
         initial: The model before any training `[parameters]`.
-        metrics: Names that `evaluate` returns.
     """
-
-    metrics = ("loss", "accuracy")
 
     def __init__(
         self, config: LearningConfig, task: Task, model: PeftModel, clients: int, seed: int

@@ -5,6 +5,7 @@ when V = V(tau) + need. With unit weights and the time each flow needs alone, al
 bandwidth; with bits as the need and seconds per bit as the weight, all get the same rate.
 Working together: the work ahead of the link is that of a queue, whoever does it, and those present
 end with their busy period.
+If nobody leaves, the latter two are cumulative sums; with leavers, one walk over the events.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from wirelessfl.network.sharing import Floats, Ints
 
 _TIE = 1e-13  # relative: a flow ready this little before a busy period ends opens a new one
+_SMALLEST_SHRUNK = 1e-100  # then what is left is counted anew, long before it underflows
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,89 @@ def busy_period_squares(alone_s: Floats, start_s: Floats, until_s: float) -> Flo
     per_s = np.empty(len(order))
     per_s[order] = squares[::-1]
     return per_s
+
+
+def working_together(
+    alone_s: Floats, start_s: Floats, leave_s: Floats, until_s: float
+) -> tuple[Floats, Floats]:
+    """Follow flows, some of which leave, that share a link such that all present finish together.
+
+    Those present shrink by one factor, so flow n has left alone_n F(t) / F(tau_n), and the work
+    ahead is W = F S with S the sum of alone_n / F(tau_n) over those present. Between events W falls
+    by one second a second; a leaver takes its part of S with it.
+
+    Args:
+        alone_s: Time each flow needs alone.
+        start_s: When each is ready.
+        leave_s: When each is abandoned; one that ends at that moment has ended.
+        until_s: When to stop.
+
+    Returns:
+        When each flow ended, infinity if it has not; and the time alone that each still needs, at
+        `until_s` or when it was abandoned.
+    """
+    end_s, left_s = np.full(len(alone_s), math.inf), alone_s.copy()
+    stays = start_s <= leave_s
+    coming, leaving = (np.flatnonzero(stays & (at_s < until_s)) for at_s in (start_s, leave_s))
+    event_s = np.append(start_s[coming], leave_s[leaving])
+    order = np.argsort(event_s, kind="stable")
+    who = np.append(coming, leaving)[order].tolist()
+    scaled: dict[int, float] = {}  # alone_n / F(tau_n) of those present
+    time_s, shrunk, total, largest = -math.inf, 1.0, 0.0, 0.0
+    events = zip(event_s[order].tolist(), (order < len(coming)).tolist(), who, strict=True)
+    for at_s, joins, flow in events:
+        if scaled:
+            clear_s = time_s + shrunk * total
+            if at_s >= clear_s * (1.0 - _TIE):
+                end_s[list(scaled)] = clear_s
+                scaled.clear()
+            else:
+                shrunk *= (clear_s - at_s) / (clear_s - time_s)
+        if not scaled:
+            shrunk, total, largest = 1.0, 0.0, 0.0
+        time_s = at_s
+        if joins:
+            scaled[flow] = float(alone_s[flow]) / shrunk
+            total += scaled[flow]
+            largest = max(largest, total)
+        elif flow in scaled:
+            gone = scaled.pop(flow)
+            left_s[flow] = gone * shrunk
+            total -= gone
+        if 2.0 * total < largest or shrunk < _SMALLEST_SHRUNK:  # before precision is lost
+            scaled = {n: part * shrunk for n, part in scaled.items()}
+            shrunk, total = 1.0, math.fsum(scaled.values())
+            largest = total
+    if scaled:
+        clear_s, last = time_s + shrunk * total, list(scaled)
+        if clear_s <= until_s:
+            end_s[last] = clear_s
+        else:
+            left_s[last] = np.array(list(scaled.values())) * (clear_s - until_s) / total
+    left_s[np.isfinite(end_s)] = 0.0
+    return np.minimum(end_s, np.where(np.isfinite(end_s), leave_s, math.inf)), left_s
+
+
+def one_at_a_time(
+    alone_s: Floats, start_s: Floats, leave_s: Floats, order: Ints, until_s: float
+) -> tuple[Floats, Floats]:
+    """Follow flows, some of which leave, that are served one at a time in the given order.
+
+    Arguments and returns as for `working_together`; `order` is that of readiness.
+    """
+    end_s, left_s = np.full(len(alone_s), math.inf), alone_s.copy()
+    columns = (column[order].tolist() for column in (alone_s, start_s, leave_s))
+    clear_s = -math.inf
+    for flow, need_s, ready_s, gives_up_s in zip(order.tolist(), *columns, strict=True):
+        begin_s, stop_s = max(clear_s, ready_s), min(gives_up_s, until_s)
+        if begin_s >= stop_s:
+            continue
+        if begin_s + need_s <= stop_s:
+            end_s[flow], left_s[flow] = begin_s + need_s, 0.0
+        else:
+            left_s[flow] = need_s - (stop_s - begin_s)
+        clear_s = min(begin_s + need_s, stop_s)
+    return end_s, left_s
 
 
 def sweep(start_s: Floats, end_s: Floats) -> tuple[Floats, Ints]:
