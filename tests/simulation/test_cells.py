@@ -116,8 +116,8 @@ def test_measured_rates_belong_to_one_cell(tmp_path: Path):
         simulate(replayed)
 
 
-def test_planners_see_one_pool_of_all_cells_and_the_latency_of_the_routes(tmp_path: Path):
-    two = scenario(tmp_path, {"latency": "30 ms"}, {"latency": "200 ms"})
+def test_planners_see_who_is_where_and_the_wires_behind_each_cell(tmp_path: Path):
+    two = scenario(tmp_path, {"latency": "30 ms", "rate": 6000}, {"latency": "200 ms"})
     seen = []
     for scene in (two, loads(TWO, "two.yaml", TWO_CELLS)):
         topology = build_topology(scene.network, scene.seed)
@@ -128,8 +128,10 @@ def test_planners_see_one_pool_of_all_cells_and_the_latency_of_the_routes(tmp_pa
         observer = Observer(scene, channel, topology, fleet, workload, presence, gate)
         seen.append(observer.observe(0, 0.0, np.ones(4, bool)))
     both, one = seen
-    assert both.uplink_hz == 2 * one.uplink_hz == 2 * 2e4
-    assert both.downlink_hz == 2 * one.downlink_hz == 2 * 2e6
+    assert both.cell.tolist() == [0, 1, 0, 1]
+    assert both.backhaul_bps.tolist() == [3000.0] * 4
+    assert np.isinf(one.backhaul_bps).all()
+    assert (both.uplink_hz, both.downlink_hz) == (2e4, 2e6)
     assert (both.uplink_share_hz, both.downlink_share_hz) == (5e3, 5e5)
     assert np.allclose(both.uplink_rate_of(np.arange(4)), one.uplink_rate_of(np.arange(4)))
     waits_s = both.compute_fixed_s - one.compute_fixed_s

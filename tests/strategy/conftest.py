@@ -22,6 +22,8 @@ def observation(
         "available": np.ones(clients, dtype=bool),
         "fixed_bits": 1e5,
         "bits_per_rank": 1e6,
+        "cell": np.zeros(clients, dtype=np.int64),
+        "backhaul_bps": np.full(clients, np.inf),
         "uplink_hz": 5e6,
         "uplink_share_hz": 5e5,
         "uplink_rate_bps": 5e5 * np.exp(rng.uniform(np.log(0.3), np.log(6), clients)),

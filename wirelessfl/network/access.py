@@ -21,13 +21,14 @@ from typing import Protocol
 import numpy as np
 import simpy
 
+from wirelessfl.cells import by_cell
 from wirelessfl.network.build_link import build_link
 from wirelessfl.network.fading import Direction, Index
 from wirelessfl.network.flows import RateSource
 from wirelessfl.network.link import Link, Transfer, timeout_at
 from wirelessfl.network.multicast import MulticastLink
 from wirelessfl.network.sharing import EqualShareRule, Floats, Ints, SharingRule, sharing_rule
-from wirelessfl.network.topology import Topology, by_cell
+from wirelessfl.network.topology import Topology
 from wirelessfl.scenario.network import Downlink, NetworkConfig, Uplink
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from wirelessfl import randomness
+from wirelessfl.cells import by_cell
 from wirelessfl.errors import InputError
 from wirelessfl.network.fading import Array, Direction, Index, fading_model
 from wirelessfl.network.interference import Interference
@@ -24,7 +25,6 @@ from wirelessfl.network.mobility import build_steps
 from wirelessfl.network.propagation import Station, build_stations
 from wirelessfl.network.rate import rate_model
 from wirelessfl.network.station_rates import LinkBudget, Rates, StationRates, link_budget
-from wirelessfl.network.topology import by_cell
 from wirelessfl.network.trace_replay import RateTrace, read_traces
 from wirelessfl.scenario.mobility import LoadInterference
 from wirelessfl.scenario.network import NetworkConfig

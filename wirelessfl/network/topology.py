@@ -8,7 +8,7 @@ divided max-min fairly among the cells routed over it (`max_min_rates`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from wirelessfl.scenario.topology import (
 )
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 SERVER = "server"  # its name in the topologies made here
 
@@ -87,14 +86,6 @@ def build_topology(config: NetworkConfig, seed: int) -> Topology:
         return from_graph(_star(between_m * hex_centres(topology.rings), edge))
     assert isinstance(topology, SingleTopology)
     return from_graph(_star(np.zeros((1, 2)), edge))
-
-
-def by_cell(cell: NDArray[np.integer]) -> Iterator[tuple[int, Ints]]:
-    """Each cell that occurs in `cell` [n], and the rows in which it does."""
-    order = np.argsort(cell, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(cell[order])) + 1):
-        if rows.size:
-            yield int(cell[rows[0]]), rows
 
 
 def from_graph(graph: nx.Graph[str]) -> Topology:

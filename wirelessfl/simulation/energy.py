@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wirelessfl.cells import by_cell
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.network.channel import Channel
 from wirelessfl.network.flows import RateSource
-from wirelessfl.network.topology import by_cell
 from wirelessfl.scenario.network import Uplink
 
 Floats = NDArray[np.float64]

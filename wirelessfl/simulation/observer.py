@@ -6,12 +6,9 @@ The strategy sees nothing else of the world. Rates are means over the reports of
 without the jitter that will befall them. Heartbeats tell who is on, not for how long. A client
 that cannot hold the model is no part of the federation: its data has no weight.
 
-Planners think of one cell: several are shown to them as one pool, with the sum of their bandwidths.
-That is right where clients are spread evenly, and too hopeful where they crowd. Of the backhaul
-they learn the latency: the download's delays each client's training, so it counts as computing
-that no rank changes; the upload's, in the mean over clients, counts as the server's overhead (exact
-where all routes are equally slow). Its limited rates they do not see.
-(Simplifications, reconstructed.)
+The server knows its own wires: what each cell's carries, and the latency. The download's delays
+each client's training, so it counts as computing that no rank changes; the upload's, in the mean
+over clients, counts as the server's overhead (reconstructed; exact if all routes are equally slow).
 """
 
 from __future__ import annotations
@@ -81,8 +78,8 @@ class Observer:
         share = 1.0 / min(REPORT_USERS, len(self._clients))
         uplink_share_hz = network.uplink.bandwidth_hz * share
         downlink_share_hz = network.downlink.bandwidth_hz * share
-        cells = self._topology.cells
-        latency_s = self._topology.latency_s[self._channel.serving(self._clients, now_s)]
+        cell = self._channel.serving(self._clients, now_s)
+        latency_s = self._topology.latency_s[cell]
 
         def reports(direction: Direction, share_hz: float) -> RateReports:
             return Remembered(
@@ -101,10 +98,12 @@ class Observer:
             available=available,
             fixed_bits=float(self._fixed_bits),
             bits_per_rank=float(self._bits_per_rank),
-            uplink_hz=cells * network.uplink.bandwidth_hz,
+            cell=cell.astype(np.int64),
+            backhaul_bps=self._topology.backhaul_bps[cell],
+            uplink_hz=network.uplink.bandwidth_hz,
             uplink_share_hz=uplink_share_hz,
             uplink_rate_of=reports("uplink", uplink_share_hz),
-            downlink_hz=cells * network.downlink.bandwidth_hz,
+            downlink_hz=network.downlink.bandwidth_hz,
             downlink_share_hz=downlink_share_hz,
             downlink_rate_of=reports("downlink", downlink_share_hz),
             compute_fixed_s=self._compute_fixed_s + latency_s,

@@ -36,10 +36,13 @@ class Observation:
         available: Who can be called upon in the round about to start. [clients]
         fixed_bits: Payload that does not depend on the rank trained (a trainable head), each way.
         bits_per_rank: Payload of one rank, each way; a payload is fixed_bits + k * bits_per_rank.
-        uplink_hz: Bandwidth of the uplink.
+        cell: Cell that serves each client; every cell has both bandwidths for itself. [clients]
+        backhaul_bps: What the wire behind each client's cell carries each way, for all its clients
+            together; infinity if it has no limit. [clients]
+        uplink_hz: Bandwidth of a cell's uplink.
         uplink_share_hz: Share of it at which uplink rates are reported.
         uplink_rate_of: Recent mean uplink rate at that share; 0 where unreachable. [n] -> [n]
-        downlink_hz: Bandwidth of the downlink.
+        downlink_hz: Bandwidth of a cell's downlink.
         downlink_share_hz: Share of it at which downlink rates are reported.
         downlink_rate_of: Recent mean downlink rate at that share. [n] -> [n]
         compute_fixed_s: Expected part of the compute time that no rank changes. [clients]
@@ -55,6 +58,8 @@ class Observation:
     available: Bools
     fixed_bits: float
     bits_per_rank: float
+    cell: Ints
+    backhaul_bps: Floats
     uplink_hz: float
     uplink_share_hz: float
     uplink_rate_of: RateReports
@@ -96,6 +101,8 @@ class Observation:
             weights=self.weights[rows],
             max_rank=self.max_rank[rows],
             available=self.available[rows],
+            cell=self.cell[rows],
+            backhaul_bps=self.backhaul_bps[rows],
             uplink_rate_of=lambda clients: self.uplink_rate_of(rows[clients]),
             downlink_rate_of=lambda clients: self.downlink_rate_of(rows[clients]),
             compute_fixed_s=self.compute_fixed_s[rows],

@@ -10,7 +10,7 @@ our own derivation: `mean_field` `reconstructed` from the summary of arXiv 2505.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,17 @@ class Problem:
         rows = np.arange(len(q))
         noise = self.noise[rows, option] / q
         return self.constant + float(np.sum(noise + self.drift[rows, option]))
+
+    def only(self, rows: Ints) -> Problem:
+        """The part of the problem that concerns some clients."""
+        return replace(
+            self,
+            model=self.model.only(rows),
+            weights=self.weights[rows],
+            noise=self.noise[rows],
+            drift=self.drift[rows],
+            floor=self.floor[rows],
+        )
 
     def cost(self, q: Floats, option: Ints) -> float:
         """Expected round time times rounds."""
@@ -128,7 +139,8 @@ def mean_field(problem: Problem) -> tuple[Floats, Ints]:
     The mean-field round time T fills the uplink on average: sum q_n t_n/(T - tau_n) = 1. Given T
     the rest is separable: with price b_n = t_n/(T - tau_n) and one multiplier,
     q_n = clip(sqrt(noise_n/(multiplier b_n)), floor_n, 1), k_n by enumeration. T > max tau_n
-    always, so T overestimates the round where slow devices seldom take part.
+    always, so T overestimates the round where slow devices seldom take part. Several cells fill
+    their uplinks in the same T, each with a multiplier of its own.
 
     Returns:
         q [clients] and the option of each client [clients].
@@ -138,14 +150,23 @@ def mean_field(problem: Problem) -> tuple[Floats, Ints]:
     q, option = problem.floor, np.zeros(clients, dtype=np.int64)
     for _ in range(2):  # the wait for downloads depends on q: once from the floor, once refined
         tau = np.stack([model.tau_s(q, np.full(clients, o)) for o in range(options)], axis=1)
-        low = mean_field_s(problem.floor, tau[:, 0], model.upload_s[:, 0])
-        high = mean_field_s(np.ones(clients), tau[:, -1], model.upload_s[:, -1])
+        low = max(
+            mean_field_s(problem.floor[own], tau[own, 0], model.upload_s[own, 0])
+            for own in model.cells
+        )
+        high = max(
+            mean_field_s(np.ones(len(own)), tau[own, -1], model.upload_s[own, -1])
+            for own in model.cells
+        )
         for _ in range(ZOOMS):
             times = np.geomspace(low, max(low, high), TIME_GRID)
-            qs, choices = _given_time(problem, tau, times)
+            qs = np.empty((TIME_GRID, clients))
+            choices = np.empty((TIME_GRID, clients), dtype=np.int64)
+            for own in model.cells:
+                qs[:, own], choices[:, own] = _given_time(problem.only(own), tau[own], times)
             costs = [
                 (model.overhead_s + time) * problem.rounds(*plan)
-                for time, *plan in zip(times, qs, choices, strict=True)
+                for time, plan in zip(times, zip(qs, choices, strict=True), strict=True)
             ]
             best = int(np.argmin(costs))
             low, high = times[max(best - 1, 0)], times[min(best + 1, TIME_GRID - 1)]
@@ -159,7 +180,7 @@ def mean_field_s(q: Floats, tau_s: Floats, upload_s: Floats) -> float:
 
 
 def _given_time(problem: Problem, tau_s: Floats, times: Floats) -> tuple[Floats, Ints]:
-    """Best q and options for each round time. [times, clients]
+    """Best q and options for each round time, in one cell. [times, clients]
 
     The demand sum q b falls as the multiplier rises; its logarithm is bisected.
     """

@@ -4,14 +4,20 @@ Upload: t_n(k) = bits(k) / rate with the whole uplink, the reported rate scaled 
 share. Before it: tau_n(k) = download + compute. Downloads run together, each with an equal share of
 the downlink, so on average a participant that needs d_n alone waits
 d_n + sum_{i != n} q_i min(d_i, d_n) (processor sharing; exact in the mean, fluctuation ignored).
+
+Clients share with those of their own cell only, and a round lasts as long as the slowest cell's. A
+limited wire behind a cell adds its time alone, bits / backhaul rate, to d_n and t_n: air and wire
+in series as one link, exact where a cell's transfers are alike (reconstructed).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from wirelessfl.cells import by_cell
 from wirelessfl.randomness import uniform
 from wirelessfl.scenario.sharing import SharingConfig
 from wirelessfl.strategy.observation import Floats, Ints, Observation
@@ -45,6 +51,7 @@ class RoundModel:
         download_s: Download with the whole downlink. [clients, options]
         compute_s: Expected compute time. [clients, options]
         upload_s: Upload with the whole uplink. [clients, options]
+        cell: Cell of each client. [clients]
         overhead_s: Server overhead of a round.
         sharing: How the uplink is shared.
         uniforms: Draws that decide the sampled sets; None to enumerate all sets. [clients, sets]
@@ -53,6 +60,7 @@ class RoundModel:
     download_s: Floats
     compute_s: Floats
     upload_s: Floats
+    cell: Ints
     overhead_s: float
     sharing: SharingTime
     uniforms: Floats | None
@@ -66,18 +74,36 @@ class RoundModel:
         """Participant sets that stand for participation `q`."""
         return every_set(q) if self.uniforms is None else sampled_sets(q, self.uniforms)
 
+    @cached_property
+    def cells(self) -> list[Ints]:
+        """The clients of each cell."""
+        return [rows for _, rows in by_cell(self.cell)]
+
+    def only(self, rows: Ints) -> RoundModel:
+        """The model of some clients alone."""
+        return replace(
+            self,
+            download_s=self.download_s[rows],
+            compute_s=self.compute_s[rows],
+            upload_s=self.upload_s[rows],
+            cell=self.cell[rows],
+            uniforms=None if self.uniforms is None else self.uniforms[rows],
+        )
+
     def tau_s(self, q: Floats, option: Ints) -> Floats:
         """Mean time each client becomes ready to upload, if it takes part. [clients]"""
         rows = np.arange(self.clients)
         download = self.download_s[rows, option]
-        wait = overlap_s(download, download, q) + (1 - q) * download
+        wait = (1 - q) * download
+        for own in self.cells:
+            wait[own] += overlap_s(download[own], download[own], q[own])
         return np.asarray(self.compute_s[rows, option] + wait, dtype=np.float64)
 
     def round_s(self, q: Floats, option: Ints) -> float:
         """Expected round time, overhead included."""
         upload = self.upload_s[np.arange(self.clients), option]
         sets = self.sets(q)
-        times = self.sharing.durations_s(sets.members, self.tau_s(q, option), upload)
+        times = self._cell_times_s(sets, self.tau_s(q, option), upload).max(axis=0)
         return self.overhead_s + float(times @ sets.weight)
 
     def prices(self, q: Floats, option: Ints) -> Prices:
@@ -85,20 +111,48 @@ class RoundModel:
 
         A price includes the wait that the client's download causes for everybody else.
         """
-        rows = np.arange(self.clients)
-        download = self.download_s[rows, option]
-        own = np.minimum(download[:, None], self.download_s)
-        others_wait = overlap_s(self.download_s, download, q) - q[:, None] * own
+        rows, sets = np.arange(self.clients), self.sets(q)
+        download, upload = self.download_s[rows, option], self.upload_s[rows, option]
+        own_s = np.minimum(download[:, None], self.download_s)
+        others_wait = -q[:, None] * own_s
+        for own in self.cells:
+            others_wait[own] += overlap_s(self.download_s[own], download[own], q[own])
         option_tau = self.compute_s + self.download_s + others_wait
-        result = self.sharing.prices(
-            self.sets(q),
-            option_tau[rows, option],
-            self.upload_s[rows, option],
-            (option_tau, self.upload_s),
+        tau = option_tau[rows, option]
+        times = self._cell_times_s(sets, tau, upload)
+        floors = _highest_of_others(times)
+        mean_s, price_s, lateness = 0.0, np.empty_like(option_tau), np.empty(self.clients)
+        for own, floor_s in zip(self.cells, floors, strict=True):
+            result = self.sharing.prices(
+                Sets(sets.members[own], sets.weight),
+                tau[own],
+                upload[own],
+                (option_tau[own], self.upload_s[own]),
+                floor_s,
+            )
+            mean_s, lateness[own] = result.mean_s, result.lateness
+            caused = overlap_s(self.download_s[own], download[own], result.lateness)
+            caused -= result.lateness[:, None] * own_s[own]
+            price_s[own] = result.price_s + caused
+        return Prices(self.overhead_s + mean_s, price_s, lateness)
+
+    def _cell_times_s(self, sets: Sets, tau_s: Floats, upload_s: Floats) -> Floats:
+        """How long each cell takes in each set. [cells, sets]"""
+        return np.stack(
+            [
+                self.sharing.durations_s(sets.members[own], tau_s[own], upload_s[own])
+                for own in self.cells
+            ]
         )
-        caused = overlap_s(self.download_s, download, result.lateness)
-        caused -= result.lateness[:, None] * own
-        return Prices(self.overhead_s + result.mean_s, result.price_s + caused, result.lateness)
+
+
+def _highest_of_others(times_s: Floats) -> Floats:
+    """The longest time among all other cells, 0 if there are none. [cells, sets]"""
+    if len(times_s) == 1:
+        return np.zeros_like(times_s)
+    order = np.sort(times_s, axis=0)
+    others: Floats = np.where(times_s == order[-1], order[-2], order[-1])
+    return others
 
 
 def round_model(observation: Observation, bandwidth: SharingConfig, ranks: Ints) -> RoundModel:
@@ -119,12 +173,14 @@ def _round_model(
     bits = observation.fixed_bits + ranks * observation.bits_per_rank
     up = observation.uplink_rate_bps * (observation.uplink_hz / observation.uplink_share_hz)
     down = observation.downlink_rate_bps * (observation.downlink_hz / observation.downlink_share_hz)
+    wire = bits / observation.backhaul_bps[:, None]
     compute = observation.compute_fixed_s[:, None] + ranks * observation.compute_per_rank_s[:, None]
     with np.errstate(divide="ignore"):
         return RoundModel(
-            download_s=bits / down[:, None],
+            download_s=bits / down[:, None] + wire,
             compute_s=compute,
-            upload_s=np.maximum(bits / up[:, None], SHORTEST_UPLOAD_S),
+            upload_s=np.maximum(bits / up[:, None] + wire, SHORTEST_UPLOAD_S),
+            cell=observation.cell,
             overhead_s=observation.server_overhead_s,
             sharing=EqualFinish() if bandwidth.kind == "equal_finish" else WorkConserving(),
             uniforms=uniforms,
@@ -134,15 +190,18 @@ def _round_model(
 def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> Floats:
     """When each of the chosen participants should be ready to upload, after the start. [m]
 
-    Their downloads share the downlink equally: d_n + sum_{i != n} min(d_i, d_n). Of a client in an
-    outage nothing better is known than the lowest rate that another one reports.
+    Those of one cell share its downlink equally: d_n + sum_{i != n} min(d_i, d_n). Of a client in
+    an outage nothing better is known than the lowest rate that another one reports.
     """
     ranks = k[participants]
     bits = observation.fixed_bits + ranks * observation.bits_per_rank
     rate = observation.downlink_rate_of(participants)
     rate = np.where(rate > 0, rate, rate[rate > 0].min(initial=np.inf))
     alone_s = bits / (rate * (observation.downlink_hz / observation.downlink_share_hz))
-    download_s = overlap_s(alone_s, alone_s, np.ones(len(alone_s)))
+    alone_s += bits / observation.backhaul_bps[participants]
+    download_s = np.empty(len(alone_s))
+    for _, own in by_cell(observation.cell[participants]):
+        download_s[own] = overlap_s(alone_s[own], alone_s[own], np.ones(len(own)))
     compute_s = observation.compute_fixed_s + k * observation.compute_per_rank_s
     return np.asarray(download_s + compute_s[participants], dtype=np.float64)
 

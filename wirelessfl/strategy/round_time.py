@@ -63,6 +63,8 @@ def every_set(q: Floats) -> Sets:
 class Prices:
     """Expected round time and its derivatives.
 
+    A round over several cells lasts as long as the slowest: T = max(T of this cell, floor).
+
     Attributes:
         mean_s: E[T].
         price_s: E[T | client n takes part with option o] - E[T | it does not]. [clients, options]
@@ -81,9 +83,17 @@ class SharingTime(Protocol):
         """T of each set. [sets]"""
 
     def prices(
-        self, sets: Sets, tau_s: Floats, upload_s: Floats, options: tuple[Floats, Floats]
+        self,
+        sets: Sets,
+        tau_s: Floats,
+        upload_s: Floats,
+        options: tuple[Floats, Floats],
+        floor_s: Floats | float = 0.0,
     ) -> Prices:
-        """E[T], prices of the options (tau_s, upload_s), each [clients, options], and lateness."""
+        """E[T], prices of the options (tau_s, upload_s), each [clients, options], and lateness.
+
+        `floor_s` is what the other cells take in each set. [sets]
+        """
 
 
 class WorkConserving:
@@ -100,7 +110,12 @@ class WorkConserving:
         return np.asarray(until.max(axis=0), dtype=np.float64)
 
     def prices(
-        self, sets: Sets, tau_s: Floats, upload_s: Floats, options: tuple[Floats, Floats]
+        self,
+        sets: Sets,
+        tau_s: Floats,
+        upload_s: Floats,
+        options: tuple[Floats, Floats],
+        floor_s: Floats | float = 0.0,
     ) -> Prices:
         """Exact for the given sets as long as an option does not change the order of tau.
 
@@ -111,6 +126,7 @@ class WorkConserving:
         order = np.argsort(tau_s)
         until, later = _busy_until(sets.members[order], tau_s[order], upload_s[order])
         before, without = _without(until, sets.members[order] * upload_s[order, None])
+        np.maximum(without, floor_s, out=without)
         base = without @ sets.weight
         price = np.empty_like(options[0])
         for o, (tau, upload) in enumerate(zip(options[0].T, options[1].T, strict=True)):
@@ -122,8 +138,8 @@ class WorkConserving:
         duration = until.max(axis=0)
         last = order[until.argmax(axis=0)]
         lateness = np.zeros_like(tau_s)
-        np.add.at(lateness, last, np.where(duration > 0, sets.weight, 0.0))
-        return Prices(float(duration @ sets.weight), price, lateness)
+        np.add.at(lateness, last, np.where(duration > floor_s, sets.weight, 0.0))
+        return Prices(float(np.maximum(duration, floor_s) @ sets.weight), price, lateness)
 
 
 def _busy_until(members: Floats, tau_s: Floats, upload_s: Floats) -> tuple[Floats, Floats]:
@@ -164,7 +180,12 @@ class EqualFinish:
         return time
 
     def prices(
-        self, sets: Sets, tau_s: Floats, upload_s: Floats, options: tuple[Floats, Floats]
+        self,
+        sets: Sets,
+        tau_s: Floats,
+        upload_s: Floats,
+        options: tuple[Floats, Floats],
+        floor_s: Floats | float = 0.0,
     ) -> Prices:
         """E[T] and lateness exact for the given sets; prices within about 1%, at worst 15%.
 
@@ -190,13 +211,16 @@ class EqualFinish:
         shortest[order] = _without(until, airtime[order])[1]
         without = np.maximum(time - rest_load * (1.0 - rest_load) / rest_slope, shortest)
         without[alone] = 0.0
+        base = np.maximum(without, floor_s) @ sets.weight
         price = np.empty_like(options[0])
         for o, (tau, upload) in enumerate(zip(options[0].T, options[1].T, strict=True)):
             single = (tau + upload)[:, None]
             together = np.sqrt((without - single) ** 2 / 4 + size * upload[:, None])
-            price[:, o] = (together + (single - without) / 2) @ sets.weight
+            together += (single + without) / 2
+            price[:, o] = np.maximum(together, floor_s) @ sets.weight - base
         waits = own_slope / np.where(slope > 0, slope, 1.0)
-        return Prices(float(time @ sets.weight), price, waits @ sets.weight)
+        late = np.where(time > floor_s, sets.weight, 0.0)
+        return Prices(float(np.maximum(time, floor_s) @ sets.weight), price, waits @ late)
 
 
 def _load(airtime: Floats, tau_s: Floats, time_s: Floats) -> tuple[Floats, Floats]:
