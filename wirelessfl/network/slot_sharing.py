@@ -64,12 +64,12 @@ class _Walk:
         self._coming = coming[np.argsort(flows.ready_s[coming], kind="stable")]
         self._ready_s = flows.ready_s[self._coming]
         self._leave_s = np.sort(flows.leave_s[unfinished & np.isfinite(flows.leave_s)])
-        self._pace_bps = np.zeros(0)  # of `rows` with all of f, where the slot is known
+        self._pace_bps: Floats | None = None  # of `rows` with all of f, where the slot is known
 
     def go_to_event(self) -> None:
         """Go to the slot in which somebody comes, leaves or ends (or to where the walk ends)."""
         fluid, flows, rows = self._fluid, self._flows, self.rows
-        self._pace_bps = np.full(rows.size, math.nan)
+        self._pace_bps = None
         late = int(np.searchsorted(self._leave_s, self.time_s, side="right"))
         event_s = min(_first(self._ready_s), _first(self._leave_s[late:]))
         limit_s = self._until_s
@@ -93,44 +93,55 @@ class _Walk:
         fluid, flows, start_s = self._fluid, self._flows, self.time_s
         slot = fluid.slot_at(start_s)
         end_s = min(self._until_s, fluid.slot_start_s(slot + 1))
+        old, rows, bits = self.rows.size, self.rows, self.bits
         joins = int(np.searchsorted(self._ready_s, end_s))
-        new, self._coming = self._coming[:joins], self._coming[joins:]
-        old, self._ready_s = self.rows.size, self._ready_s[joins:]
-        rows = np.append(self.rows, new)
-        bits = np.append(self.bits, self.remaining_bits[new])
-        pace_bps = np.append(self._pace_bps, np.full(joins, math.nan))
-        unknown = np.isnan(pace_bps)
-        if unknown.any():
-            pace_bps[unknown] = self._alone_bps(rows[unknown], slot)
-        alone_s = np.where(bits > 0, _NEVER_S, 0.0)
-        np.divide(bits, pace_bps, out=alone_s, where=(pace_bps > 0) & (bits > 0))
+        if joins:
+            new, self._coming = self._coming[:joins], self._coming[joins:]
+            self._ready_s = self._ready_s[joins:]
+            rows, bits = np.append(rows, new), np.append(bits, self.remaining_bits[new])
+        pace_bps = self._paces(rows, slot)
+        alone_s = _alone_s(bits, pace_bps)
 
         leave_s = flows.leave_s[rows]
         some = leave_s < end_s
         some[old:] = True
         some |= _may_end(alone_s, some, end_s - start_s)
+        some = np.flatnonzero(some)
         shared = processor_sharing(
             alone_s[some],
-            np.ones(np.count_nonzero(some)),
+            np.ones(some.size),
             np.maximum(flows.ready_s[rows[some]], start_s),
             leave_s[some],
             start_s,
             end_s,
-            float(np.count_nonzero(~some)),
+            float(rows.size - some.size),
         )
+        alone_s -= shared.virtual
+        alone_s[some] = shared.left
+        left_bits = alone_s * pace_bps
+        if not pace_bps.all():
+            left_bits = np.where(pace_bps > 0, left_bits, bits)
         ended_s = np.full(rows.size, math.inf)
         ended_s[some] = shared.end_s
-        alone_s[some] = shared.left
-        alone_s[~some] -= shared.virtual
-        bits = np.where(pace_bps > 0, alone_s * pace_bps, bits)
-        even_bps = pace_bps / max(1, int(np.isinf(ended_s).sum()))
-        crumb = np.isinf(ended_s) & fluid.complete(flows.bits[rows], bits, even_bps, end_s)
+        going = np.isinf(ended_s)
+        even_bps = pace_bps / max(1, np.count_nonzero(going))
+        crumb = going & fluid.complete(flows.bits[rows], left_bits, even_bps, end_s)
         ended_s[crumb & (leave_s >= end_s)] = end_s
-        bits[np.isfinite(ended_s)] = 0.0
-        self.end_s[rows] = np.where(np.isfinite(ended_s), ended_s, math.nan)
-        self.remaining_bits[rows] = bits
         stays = np.isinf(ended_s) & (leave_s > end_s)
-        self.time_s, self.rows, self.bits = end_s, rows[stays], bits[stays]
+        if not stays.all():
+            gone = np.flatnonzero(~stays)
+            ended = np.isfinite(ended_s[gone])
+            self.end_s[rows[gone]] = np.where(ended, ended_s[gone], math.nan)
+            self.remaining_bits[rows[gone]] = np.where(ended, 0.0, left_bits[gone])
+            rows, left_bits = rows[stays], left_bits[stays]
+        self.time_s, self.rows, self.bits = end_s, rows, left_bits
+
+    def _paces(self, rows: Ints, slot: int) -> Floats:
+        """Rates in a slot with all of f, of those present and those who come in it `[rows]`."""
+        if self._pace_bps is None:
+            return self._alone_bps(rows, slot)
+        new = rows[len(self._pace_bps) :]
+        return np.append(self._pace_bps, self._alone_bps(new, slot)) if new.size else self._pace_bps
 
     def _alone_bps(self, rows: Ints, slot: int) -> Floats:
         all_hz = np.full(rows.size, self._fluid.bandwidth_hz)
@@ -141,17 +152,25 @@ def _first(times_s: Floats) -> float:
     return float(times_s[0]) if times_s.size else math.inf
 
 
+def _alone_s(bits: Floats, pace_bps: Floats) -> Floats:
+    """Time each flow needs at its pace; 0 without bits, and very long without a pace."""
+    if bits.all() and pace_bps.all():
+        return bits / pace_bps
+    alone_s = np.where(bits > 0, _NEVER_S, 0.0)
+    return np.divide(bits, pace_bps, out=alone_s, where=(pace_bps > 0) & (bits > 0))
+
+
 def _may_end(alone_s: Floats, some: Bools, length_s: float) -> Bools:
     """Which flows could end within a time, given `some` that may be absent during part of it.
 
     Virtual time passes at most length / (flows that stay): those it may reach are taken out of
     those that stay, until there are no more of them.
     """
-    may_end = np.zeros(len(alone_s), bool)
+    others_s, may_end = alone_s[~some], 0
     while True:
-        staying = np.count_nonzero(~(some | may_end))
+        staying = len(others_s) - may_end
         reach_s = length_s / staying if staying else math.inf
-        wider = alone_s <= reach_s * (1.0 + 1e-12)
-        if np.array_equal(wider, may_end):
-            return may_end
+        wider = int(np.count_nonzero(others_s <= reach_s * (1.0 + 1e-12)))
+        if wider == may_end:
+            return alone_s <= reach_s * (1.0 + 1e-12)
         may_end = wider
