@@ -14,7 +14,7 @@ import numpy as np
 from wirelessfl.network.flows import Flows, State
 from wirelessfl.network.leap import Leap
 from wirelessfl.network.processor_sharing import processor_sharing
-from wirelessfl.network.sharing import Bools, Floats, Ints
+from wirelessfl.network.sharing import Floats, Ints
 
 _NEVER_S = 1e300  # alone, for a flow that gets nothing through
 _SLOTS_A_STEP = 64  # with events; then a state is handed back, which a later look can begin from
@@ -102,16 +102,15 @@ class _Walk:
         pace_bps = self._paces(rows, slot)
         alone_s = _alone_s(bits, pace_bps)
 
-        leave_s = flows.leave_s[rows]
-        some = leave_s < end_s
-        some[old:] = True
-        some |= _may_end(alone_s, some, end_s - start_s)
-        some = np.flatnonzero(some)
+        leaves = np.zeros(0, np.int64)
+        if self._leave_s.size:
+            leaves = np.flatnonzero(flows.leave_s[rows] <= end_s)
+        some = _may_end(alone_s, old, leaves, end_s - start_s)
         shared = processor_sharing(
             alone_s[some],
             np.ones(some.size),
             np.maximum(flows.ready_s[rows[some]], start_s),
-            leave_s[some],
+            flows.leave_s[rows[some]],
             start_s,
             end_s,
             float(rows.size - some.size),
@@ -121,18 +120,20 @@ class _Walk:
         left_bits = alone_s * pace_bps
         if not pace_bps.all():
             left_bits = np.where(pace_bps > 0, left_bits, bits)
-        ended_s = np.full(rows.size, math.inf)
-        ended_s[some] = shared.end_s
-        going = np.isinf(ended_s)
-        even_bps = pace_bps / max(1, np.count_nonzero(going))
-        crumb = going & fluid.complete(flows.bits[rows], left_bits, even_bps, end_s)
-        ended_s[crumb & (leave_s >= end_s)] = end_s
-        stays = np.isinf(ended_s) & (leave_s > end_s)
-        if not stays.all():
-            gone = np.flatnonzero(~stays)
-            ended = np.isfinite(ended_s[gone])
-            self.end_s[rows[gone]] = np.where(ended, ended_s[gone], math.nan)
-            self.remaining_bits[rows[gone]] = np.where(ended, 0.0, left_bits[gone])
+
+        ends = np.isfinite(shared.end_s)
+        ended, ended_s = some[ends], shared.end_s[ends]
+        left_bits[ended] = math.inf  # out of the way
+        even_bps = pace_bps / max(1, rows.size - ended.size)
+        crumbs = np.flatnonzero(fluid.complete(flows.bits[rows], left_bits, even_bps, end_s))
+        crumbs = crumbs[flows.leave_s[rows[crumbs]] >= end_s]
+        left_bits[ended] = left_bits[crumbs] = 0.0
+        self.end_s[rows[ended]], self.end_s[rows[crumbs]] = ended_s, end_s
+        gone = np.concatenate([ended, crumbs, leaves])
+        if gone.size:
+            self.remaining_bits[rows[gone]] = left_bits[gone]
+            stays = np.ones(rows.size, bool)
+            stays[gone] = False
             rows, left_bits = rows[stays], left_bits[stays]
         self.time_s, self.rows, self.bits = end_s, rows, left_bits
 
@@ -160,17 +161,30 @@ def _alone_s(bits: Floats, pace_bps: Floats) -> Floats:
     return np.divide(bits, pace_bps, out=alone_s, where=(pace_bps > 0) & (bits > 0))
 
 
-def _may_end(alone_s: Floats, some: Bools, length_s: float) -> Bools:
-    """Which flows could end within a time, given `some` that may be absent during part of it.
+def _may_end(alone_s: Floats, old: int, leaves: Ints, length_s: float) -> Ints:
+    """Which flows could end within a time, or may be absent during part of it.
 
     Virtual time passes at most length / (flows that stay): those it may reach are taken out of
     those that stay, until there are no more of them.
+
+    Args:
+        alone_s: Time each flow needs alone.
+        old: So many, the first, are there from the start.
+        leaves: Which flows leave.
+        length_s: The time.
     """
-    others_s, may_end = alone_s[~some], 0
+    others_s = alone_s[:old]
+    if leaves.size:
+        others_s = np.delete(others_s, leaves[leaves < old])
+    may_end = 0
     while True:
         staying = len(others_s) - may_end
-        reach_s = length_s / staying if staying else math.inf
-        wider = int(np.count_nonzero(others_s <= reach_s * (1.0 + 1e-12)))
+        reach_s = length_s / staying * (1.0 + 1e-12) if staying else math.inf
+        wider = int(np.count_nonzero(others_s <= reach_s))
         if wider == may_end:
-            return alone_s <= reach_s * (1.0 + 1e-12)
+            break
         may_end = wider
+    some = alone_s <= reach_s
+    some[old:] = True
+    some[leaves] = True
+    return np.flatnonzero(some)
