@@ -30,7 +30,7 @@ SHORT_S = 20.0  # a repeat below this is done five times, a longer one three tim
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "simpy", "torch")
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """A case cannot be measured with this version; the text says why."""
 
 
@@ -91,7 +91,7 @@ def measured_here(case: Case, scale: float) -> dict[str, Any]:
     cpu_s = time.process_time()
     try:
         found = dict(case.measure(scale))
-    except Unavailable as reason:
+    except UnavailableError as reason:
         return {"unavailable": str(reason)}
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found | {"cpu_s": time.process_time() - cpu_s, "peak_mib": peak_mib}

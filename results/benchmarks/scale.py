@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import harness
-from harness import Case, Unavailable
+from harness import Case, UnavailableError
 
 from wirelessfl.scenario import loads
 from wirelessfl.scenario.network import NetworkConfig
@@ -58,7 +58,7 @@ def run(
 
     def measure(scale: float) -> Mapping[str, float]:
         if "fidelity" in air and "fidelity" not in NetworkConfig.model_fields:
-            raise Unavailable("this version has no network.fidelity")
+            raise UnavailableError("this version has no network.fidelity")
         count = max(4, round(clients * scale))
         taking_part = count if participants is None else max(2, round(participants * scale))
         strategy = EVERYBODY if taking_part == count else SOME
