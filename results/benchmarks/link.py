@@ -159,9 +159,7 @@ CASES = {
         more_is_better=True,
     ),
     **{
-        name: Case(
-            f"10,000 uploads of a round over 10 ms fading, {words}", round_of(rule, RAYLEIGH)
-        )
+        name: Case(f"10,000 uploads of a round over 10 ms fading, {words}", round_of(rule))
         for name, (words, rule) in RULES.items()
     },
 }
