@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MOST_SLOTS = 256  # over which a cohort's rates are averaged
-_ROWS = 128  # participants averaged at once, so that their rates stay in cache
+_BLOCK = 2**15  # (participant, slot) pairs looked at at once, so that rates stay in cache
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,9 @@ class EnergyMeter:
         first = np.minimum(np.searchsorted(slots, begin), len(slots) - 1)
         last = np.maximum(np.searchsorted(slots, end, side="right"), first + 1)
         mean_bps = np.empty(len(begin))
-        for start in range(0, len(begin), _ROWS):
-            some = slice(start, start + _ROWS)
+        at_once = max(1, _BLOCK // len(slots))
+        for start in range(0, len(begin), at_once):
+            some = slice(start, start + at_once)
             clients = did.clients[sends[some]]
             full_hz = np.full(len(clients), self._uplink.bandwidth_hz)
             total_bps = np.zeros((len(clients), len(slots) + 1))
