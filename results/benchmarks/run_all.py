@@ -27,8 +27,8 @@ INTRODUCTION = """# Benchmarks
 `make bench` measures all of this again and writes this page; the numbers with every repeat are in
 `results/benchmarks/*.json`. Each repeat is a process of its own. Given are the median of five
 repeats (three where one takes 20 s or more) and [smallest, largest]; peak memory is that of the
-whole process, the packages included (about 95 MiB before anything is simulated, 560 MiB with
-torch). Times are of one process and one thread. A run's time is that of `simulate`, from the
+whole process, the packages included (190 MiB for a whole run before anything is simulated, 65 MiB
+for a link, 560 MiB with torch). Times are of one process and one thread. A run's time is that of `simulate`, from the
 scenario to the finished trace, without importing packages.
 """
 
