@@ -28,8 +28,8 @@ INTRODUCTION = """# Benchmarks
 `results/benchmarks/*.json`. Each repeat is a process of its own. Given are the median of five
 repeats (three where one takes 20 s or more) and [smallest, largest]; peak memory is that of the
 whole process, the packages included (190 MiB for a whole run before anything is simulated, 65 MiB
-for a link, 560 MiB with torch). Times are of one process and one thread. A run's time is that of `simulate`, from the
-scenario to the finished trace, without importing packages.
+for a link, 560 MiB with torch). Times are of one process and one thread. A run's time is that of
+`simulate`, from the scenario to the finished trace, without importing packages.
 """
 
 GROWTH_TEXT = """Counted is the whole time of `simulate` (set-up, the strategy's work over all
