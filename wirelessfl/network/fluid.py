@@ -262,10 +262,12 @@ class Fluid:
             slots = np.arange(first, first + count + 1)
             edge_s = np.minimum(np.maximum(self.slot_start_s(1) * slots, time_s), end_s)
             rate_bps = self.rate_bps(flows, rows, slots[:-1], share_hz)
-            sent = (rate_bps * (edge_s[1:] - edge_s[:-1])).cumsum(axis=1)
+            sent = rate_bps * (edge_s[1:] - edge_s[:-1])
+            if count > 1:
+                sent = sent.cumsum(axis=1)
             ahead = float((sent[:, -1] / left).max())
             at = count - 1
-            if ahead >= 1.0:
+            if ahead >= 1.0 and count > 1:
                 at = int((sent >= left[:, None]).any(axis=0).argmax())
             need = left - sent[:, at - 1] if at else left
             time_s = float(edge_s[at + 1])

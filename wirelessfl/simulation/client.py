@@ -20,6 +20,7 @@ from wirelessfl.device.presence import Presence
 from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.network.access import Access
 from wirelessfl.simulation.energy import Activity, Energy, EnergyMeter
+from wirelessfl.trace.tables import OUTCOMES, Words
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -147,15 +148,16 @@ class Cohort:
         self.energy = self._spent()
 
     @property
-    def outcome(self) -> NDArray[np.str_]:
+    def outcome(self) -> Words:
         """What became of each participant; exactly one of the outcomes in `trace.tables`.
 
         'completed'; 'lost' (uploaded, but corrupt); 'dropped', 'crashed' or 'offline' (left by
         itself, the last also for want of charge); 'cancelled' (cut by the server).
         """
-        flags = [self.completed, self.lost, self.dropped, self.crashed, self.offline]
-        names = ["completed", "lost", "dropped", "crashed", "offline"]
-        return np.select(flags, names, default="cancelled")
+        code = np.full(len(self.completed), OUTCOMES.index("cancelled"))
+        for name in ("completed", "lost", "dropped", "crashed", "offline"):
+            code[getattr(self, name)] = OUTCOMES.index(name)
+        return Words(OUTCOMES, code)
 
     @property
     def receiving_s(self) -> Floats:
