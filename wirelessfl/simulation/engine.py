@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import simpy
 
 from wirelessfl.learning.model_size import sized_workload
+from wirelessfl.network.access import Access
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig, NoTask
 from wirelessfl.simulation.journal import Journal
