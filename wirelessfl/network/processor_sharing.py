@@ -204,27 +204,44 @@ def sharing_squares(weight: Floats, start_s: Floats, end_s: Floats) -> Floats:
     return per_s
 
 
-def busy_period_squares(alone_s: Floats, start_s: Floats, until_s: float) -> Floats:
+def busy_period_squares(
+    alone_s: Floats, start_s: Floats, leave_s: Floats, left: Floats, until_s: float
+) -> Floats:
     """The integral up to `until_s` of (rate / bits at the start)^2 of flows that work together.
 
-    With W_k of work ahead after arrival k and D_k to the next, those present send the part D_k /
-    W_k of what each has left, evenly. So Q_k = D_k / W_k^2 + (1 - D_k / W_k)^2 Q_{k+1}.
+    With W_k of work ahead after event k (an arrival, or a departure) and D_k to the next, those
+    present send the part D_k / W_k of what each has left, evenly. So for those who stay
+    Q_k = D_k / W_k^2 + (1 - D_k / W_k)^2 Q_{k+1}, and for one that leaves at event l with the part
+    f left it is Q_k - f^2 Q_l.
+
+    Args:
+        alone_s: Time each flow needs alone.
+        start_s: When each is ready.
+        leave_s: When each is abandoned if it has not ended, after it is ready.
+        left: Which part of each is left then, or at `until_s`; 0 for those that end.
+        until_s: When to stop.
 
     Returns:
         Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
     """
-    order = np.argsort(start_s, kind="stable")
-    start = np.minimum(start_s[order], until_s)
-    work_s = _clear_s(alone_s[order], start) - start
-    part = np.minimum(np.diff(start, append=until_s) / work_s, 1.0)
+    n, gone = len(alone_s), np.flatnonzero((left > 0) & (leave_s < until_s))
+    event_s = np.minimum(np.append(start_s, leave_s[gone]), until_s)
+    order = np.argsort(event_s, kind="stable")
+    event_s = event_s[order]
+    change_s = np.append(alone_s, -(left * alone_s)[gone])[order]
+    work_s = _clear_s(change_s, event_s) - event_s
+    work_s[work_s <= 1e-9 * np.abs(change_s)] = math.inf  # nobody is left; nothing is sent
+    part = np.minimum(np.diff(event_s, append=until_s) / work_s, 1.0)
     squares, later = [], 0.0
     for first, kept in zip(
         (part / work_s)[::-1].tolist(), ((1.0 - part) ** 2)[::-1].tolist(), strict=True
     ):
         later = first + kept * later
         squares.append(later)
-    per_s = np.empty(len(order))
-    per_s[order] = squares[::-1]
+    every = np.empty(len(order))
+    every[order] = squares[::-1]
+    per_s = every[:n]
+    per_s[gone] -= left[gone] ** 2 * every[n:]
     return per_s
 
 

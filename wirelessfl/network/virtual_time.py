@@ -111,7 +111,7 @@ class VirtualTime(Leap):
         return bool(late.any() or (flows.pace[unfinished] != 1.0).any())
 
     def squared_rate(self, flows: Flows, before: State, after: State) -> Floats:
-        """See `Fluid.squared_rate`; under work_conserving those who leave are taken to stay."""
+        """See `Fluid.squared_rate`."""
         working = isinstance(self.rule, WorkConservingRule)
         if not (working or isinstance(self.rule, MaxMinRule)):
             return super().squared_rate(flows, before, after)
@@ -123,7 +123,11 @@ class VirtualTime(Leap):
             return Fluid.squared_rate(self, flows, before, after)
         start_s, end_s = self._spans(flows, before, after)
         if working:
-            per_s = busy_period_squares(alone_s, start_s[rows], after.time_s)
+            there = start_s[rows] < flows.leave_s[rows]
+            rows, alone_s = rows[there], alone_s[there]
+            left = after.remaining_bits[rows] / before.remaining_bits[rows]
+            leave_s = flows.leave_s[rows]
+            per_s = busy_period_squares(alone_s, start_s[rows], leave_s, left, after.time_s)
             squared[rows] = before.remaining_bits[rows] ** 2 * per_s
         else:
             weight, there = alone_s / mean_bits, end_s[rows] > start_s[rows]

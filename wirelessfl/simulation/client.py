@@ -20,7 +20,6 @@ from wirelessfl.device.presence import Presence
 from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.network.access import Access
 from wirelessfl.simulation.energy import Activity, Energy, EnergyMeter
-from wirelessfl.trace.tables import OUTCOMES, Words
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -147,17 +146,16 @@ class Cohort:
             times[times > self._until_s] = np.nan
         self.energy = self._spent()
 
-    @property
-    def outcome(self) -> Words:
-        """What became of each participant; exactly one of the outcomes in `trace.tables`.
+    def outcome(self, outcomes: tuple[str, ...]) -> Ints:
+        """What became of each participant, as an index into `outcomes`. [participants]
 
         'completed'; 'lost' (uploaded, but corrupt); 'dropped', 'crashed' or 'offline' (left by
         itself, the last also for want of charge); 'cancelled' (cut by the server).
         """
-        code = np.full(len(self.completed), OUTCOMES.index("cancelled"))
+        code = np.full(len(self.completed), outcomes.index("cancelled"))
         for name in ("completed", "lost", "dropped", "crashed", "offline"):
-            code[getattr(self, name)] = OUTCOMES.index(name)
-        return Words(OUTCOMES, code)
+            code[getattr(self, name)] = outcomes.index(name)
+        return code
 
     @property
     def receiving_s(self) -> Floats:

@@ -14,7 +14,7 @@ from wirelessfl.simulation.client import Cohort
 from wirelessfl.strategy.observation import Plan, RoundFeedback
 from wirelessfl.trace import Trace
 from wirelessfl.trace.recorder import Recorder
-from wirelessfl.trace.tables import EVENTS, SERVER, Words
+from wirelessfl.trace.tables import EVENTS, OUTCOMES, SERVER, Words
 
 LEFT = ("dropped", "crashed", "offline", "lost")  # outcomes that the rounds table counts
 METRICS = ("loss", "accuracy", "perplexity")
@@ -131,7 +131,7 @@ class Journal:
             "probability": plan.q[clients],
             "rank": plan.k[clients],
             "weight": weights,
-            "outcome": cohort.outcome,
+            "outcome": Words(OUTCOMES, cohort.outcome(OUTCOMES)),
             "download_start_s": np.full(n, cohort.start_s),
             "download_end_s": cohort.download_end_s,
             "compute_start_s": cohort.compute_start_s,
