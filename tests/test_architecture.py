@@ -20,7 +20,7 @@ FLOORS = [
     {"strategy", "learning", "network", "device"},
     {"trace"},
     {"scenario"},
-    {"randomness", "errors", "cells"},
+    {"randomness", "errors", "arrays"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 

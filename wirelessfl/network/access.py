@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 import simpy
 
-from wirelessfl.cells import by_cell
+from wirelessfl.arrays import by_cell
 from wirelessfl.network.build_link import build_link
 from wirelessfl.network.ergodic_link import ErgodicLink
 from wirelessfl.network.fading import Direction, Index

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from wirelessfl import randomness
-from wirelessfl.cells import by_cell
+from wirelessfl.arrays import by_cell
 from wirelessfl.errors import InputError
 from wirelessfl.network.ergodic import ErgodicRates
 from wirelessfl.network.fading import Array, Direction, Index, fading_model

@@ -16,6 +16,7 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
+from wirelessfl.arrays import stable_order
 from wirelessfl.network.sharing import Floats, Ints
 
 _TIE = 1e-13  # relative: a flow ready this little before a busy period ends opens a new one
@@ -66,7 +67,7 @@ def processor_sharing(
     there = np.flatnonzero(stays & (start_s <= begin_s))
     leaving = np.flatnonzero(stays & (leave_s < until_s))
     event_s = np.concatenate([start_s[coming], leave_s[leaving]])
-    order = np.argsort(event_s, kind="stable")
+    order = stable_order(event_s)
     who = np.concatenate([coming, leaving])[order]
     heap = list(zip(need[there].tolist(), there.tolist(), strict=True)) if order.size else []
     heapify(heap)
@@ -112,7 +113,7 @@ def processor_sharing(
 
     end_s, left, goal = np.array(ends_s), np.array(lefts), np.array(goals)
     last = np.flatnonzero(present)
-    last = last[np.argsort(goal[last], kind="stable")]
+    last = last[stable_order(goal[last])]
     loads = others + np.cumsum(weight[last][::-1])[::-1]
     ends = time_s + np.cumsum(np.diff(goal[last], prepend=virtual) * loads)
     ended = int(np.searchsorted(ends, until_s, side="right"))
@@ -144,7 +145,7 @@ def busy_period_ends(alone_s: Floats, start_s: Floats) -> Floats:
 
     The work ahead of the link, W_k = max(W_{k-1}, tau_k) + alone_k, does not depend on who does it.
     """
-    order = np.argsort(start_s, kind="stable")
+    order = stable_order(start_s)
     start = start_s[order]
     clear_s = _clear_s(alone_s[order], start)
     opens = start[1:] >= clear_s[:-1] * (1.0 - _TIE)
@@ -167,7 +168,7 @@ def busy_period_left(alone_s: Floats, start_s: Floats, time_s: float) -> Floats:
     Those present have shares in proportion to what they need, so all of them shrink by the factor
     by which the work shrinks, from one arrival to the next.
     """
-    order = np.argsort(start_s, kind="stable")
+    order = stable_order(start_s)
     order = order[start_s[order] < time_s]
     left_s = alone_s.copy()
     if order.size:
@@ -226,7 +227,7 @@ def busy_period_squares(
     """
     n, gone = len(alone_s), np.flatnonzero((left > 0) & (leave_s < until_s))
     event_s = np.minimum(np.append(start_s, leave_s[gone]), until_s)
-    order = np.argsort(event_s, kind="stable")
+    order = stable_order(event_s)
     event_s = event_s[order]
     change_s = np.append(alone_s, -(left * alone_s)[gone])[order]
     work_s = _clear_s(change_s, event_s) - event_s
@@ -268,7 +269,7 @@ def working_together(
     stays = start_s <= leave_s
     coming, leaving = (np.flatnonzero(stays & (at_s < until_s)) for at_s in (start_s, leave_s))
     event_s = np.append(start_s[coming], leave_s[leaving])
-    order = np.argsort(event_s, kind="stable")
+    order = stable_order(event_s)
     who = np.append(coming, leaving)[order].tolist()
     scaled: dict[int, float] = {}  # alone_n / F(tau_n) of those present
     time_s, shrunk, total, largest = -math.inf, 1.0, 0.0, 0.0
@@ -331,7 +332,7 @@ def one_at_a_time(
 def sweep(start_s: Floats, end_s: Floats) -> tuple[Floats, Ints]:
     """Starts and ends in order of time: when, and which of `[starts, ends]`."""
     event_s = np.append(start_s, end_s)
-    order = np.argsort(event_s, kind="stable")
+    order = stable_order(event_s)
     return event_s[order], order
 
 

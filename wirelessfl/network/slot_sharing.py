@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from wirelessfl.arrays import stable_order
 from wirelessfl.network.flows import Flows, State
 from wirelessfl.network.leap import Leap
 from wirelessfl.network.processor_sharing import processor_sharing
@@ -61,7 +62,7 @@ class _Walk:
         self.remaining_bits, self.end_s = state.remaining_bits.copy(), state.finish_s.copy()
         unfinished = np.isnan(state.finish_s)
         coming = np.flatnonzero(unfinished & ~state.present & (flows.ready_s <= flows.leave_s))
-        self._coming = coming[np.argsort(flows.ready_s[coming], kind="stable")]
+        self._coming = coming[stable_order(flows.ready_s[coming])]
         self._ready_s = flows.ready_s[self._coming]
         self._leave_s = np.sort(flows.leave_s[unfinished & np.isfinite(flows.leave_s)])
         self._pace_bps: Floats | None = None  # of `rows` with all of f, where the slot is known

@@ -68,8 +68,7 @@ class VirtualTime(Leap):
         busy = bits > 0
         first_s = math.inf
         if busy.any():
-            client, ready_s = flows.client[rows[busy]], flows.ready_s[rows[busy]]
-            order = np.lexsort((client, ready_s))
+            order = self._turns(flows, rows[busy])
             end_s[busy] = self._ends(alone_s[busy], mean_bits[busy], start_s[busy], order)
             first_s = float(leave_s[busy & (leave_s < end_s)].min(initial=math.inf))
             if self._reserves:
@@ -88,6 +87,12 @@ class VirtualTime(Leap):
         bits[ended] = 0.0
         bits[ahead] *= left[ahead]
         return self._landed(flows, state, rows, time_s, bits, np.where(ended, end_s, np.nan))
+
+    def _turns(self, flows: Flows, rows: Ints) -> Ints:
+        """The order in which flows are served, if they are served in turn."""
+        if not isinstance(self.rule, FifoRule):
+            return np.zeros(0, np.int64)
+        return np.lexsort((flows.client[rows], flows.ready_s[rows]))
 
     @property
     def _reserves(self) -> bool:
@@ -138,7 +143,7 @@ class VirtualTime(Leap):
         return squared
 
     def _ends(self, alone_s: Floats, bits: Floats, start_s: Floats, order: Ints) -> Floats:
-        """When each flow ends if none leaves; `order` is that of readiness."""
+        """When each flow ends if none leaves; `order` is that of `_turns`."""
         if isinstance(self.rule, WorkConservingRule):
             return busy_period_ends(alone_s, start_s)
         if isinstance(self.rule, FifoRule):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.cells import by_cell
+from wirelessfl.arrays import by_cell
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.network.channel import Channel
 from wirelessfl.network.flows import RateSource

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wirelessfl.arrays import stable_order
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.network.channel import Channel
 from wirelessfl.simulation.client import Cohort
@@ -168,7 +169,7 @@ class Journal:
         names, times, clients = zip(*happened, strict=True)
         code = np.repeat([EVENTS.index(name) for name in names], [len(some) for some in times])
         time_s = np.concatenate(times)
-        order = np.argsort(time_s, kind="stable")
+        order = stable_order(time_s)
         self._recorder.append_events(
             {
                 "time_s": time_s[order],
@@ -189,8 +190,8 @@ class Journal:
         }
         return Trace(
             rounds=rounds,
-            clients=self._recorder.clients(),
-            events=self._recorder.events(),
+            clients=self._recorder.clients,  # made when somebody looks at them
+            events=self._recorder.events,
             summary=summary | {"totals": totals},
             scenario_yaml=scenario_yaml,
         )
