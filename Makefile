@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint format pictures clean
+.PHONY: demo test check lint format pictures bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## compare four strategies on the quickstart scenario
@@ -28,6 +28,9 @@ format: $(VENV)/.dev  ## let ruff rewrite the code
 
 pictures: $(VENV)/.installed  ## draw the pictures of docs/physics.md anew
 	$(BIN)/python docs/physics_pictures.py
+
+bench: $(VENV)/.installed  ## measure everything in docs/benchmarks.md anew (about 20 minutes)
+	$(BIN)/python results/benchmarks/run_all.py
 
 clean:  ## forget the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

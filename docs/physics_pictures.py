@@ -7,8 +7,10 @@ equal files.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib as mpl
@@ -17,6 +19,8 @@ import simpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from place_pictures import PICTURES as PLACE_PICTURES
+from place_pictures import topology_map
 from scipy.special import j0
 
 from wirelessfl.network.channel import build_channel
@@ -325,7 +329,9 @@ PICTURES: dict[str, tuple[Callable[[Figure], None], tuple[float, float]]] = {
     "rates-over-time": (rates_over_time, (8.0, 8.4)),
     "shadowing": (shadowing, (11.0, 3.8)),
     "sharing": (sharing, (9.0, 6.4)),
+    **PLACE_PICTURES,
 }
+MAPS = {"topology": topology_map}  # drawn by the package, in its own style and size
 
 
 def main() -> None:
@@ -336,6 +342,13 @@ def main() -> None:
             draw(figure)
             path = IMAGES / f"physics-{name}.png"
             figure.savefig(path, dpi=150, metadata={"Software": None})
+        print(path)
+    for name, draw_map in MAPS.items():
+        path = IMAGES / f"physics-{name}.png"
+        with TemporaryDirectory() as folder:
+            drawn = Path(folder) / path.name
+            draw_map(drawn)  # and an SVG, which the page does not show
+            shutil.copyfile(drawn, path)
         print(path)
 
 

@@ -20,7 +20,7 @@ FLOORS = [
     {"strategy", "learning", "network", "device"},
     {"trace"},
     {"scenario"},
-    {"randomness", "errors", "cells"},
+    {"randomness", "errors", "arrays"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -74,6 +74,7 @@ def test_imports_only_go_down(path: Path):
         ("wirelessfl.device", {"torch"}),
         ("wirelessfl.strategy", {"torch"}),
         ("wirelessfl.trace", {"torch"}),
+        ("wirelessfl.simulation.world", {"torch", "pandas", "matplotlib"}),
     ],
 )
 def test_heavy_libraries_are_imported_only_where_they_are_used(module: str, forbidden: set[str]):

@@ -126,11 +126,16 @@ def compare(
             on_end=display.finish,
             overwrite=overwrite,
         )
-    print_study(result, folder)
+    if any(result.traces.values()):
+        print_study(result, folder)
     if result.failures:
+        labels: dict[str, list[str]] = {}
         for member, error in result.failures.items():
-            typer.echo(f"error: {member.label}: {error}", err=True)
-        console.print(f"{len(result.failures)} runs failed; the others are kept in {folder}")
+            labels.setdefault(str(error), []).append(member.label)
+        for message, failed in labels.items():
+            typer.echo(f"error: {', '.join(failed)}: {message}", err=True)
+        kept = f"; the others are kept in {folder}" if any(result.traces.values()) else ""
+        console.print(f"{len(result.failures)} runs failed{kept}")
         raise typer.Exit(2 if all(_is_input(e) for e in result.failures.values()) else 1)
 
 
@@ -140,10 +145,12 @@ def validate(
     set_: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
 ) -> None:
-    """Check a scenario and print it with every default filled in."""
-    from wirelessfl.scenario import dump
-
+    """Check a scenario and all files it names, and print it with every default filled in."""
     loaded = _load(scenario, set_)
+    from wirelessfl.scenario import dump
+    from wirelessfl.simulation.world import check
+
+    check(loaded)
     typer.echo(loaded.model_dump_json(indent=2) if as_json else dump(loaded), nl=as_json)
 
 
@@ -161,7 +168,9 @@ def draw(
     """
     loaded = _load(scenario, set_)
     from wirelessfl.network.map import draw_network
+    from wirelessfl.simulation.world import check
 
+    check(loaded)
     path = (out or Path(f"{loaded.name}-map.png")).with_suffix(".png")
     topology = draw_network(loaded.network, loaded.devices.count, loaded.seed, path)
     cells = "1 cell" if topology.cells == 1 else f"{topology.cells} cells"

@@ -7,7 +7,7 @@ printed as each run ends.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -120,8 +120,10 @@ def live_progress(members: int, target: Target | None) -> Iterator[LiveProgress]
 
 
 def print_warnings(traces: Iterable[Trace]) -> None:
-    """What the reader of finished runs must know about who took part; the same words only once."""
-    for warning in dict.fromkeys(warning for trace in traces for warning in _warnings(trace)):
+    """What the reader of finished runs must know to trust them; the same words only once."""
+    runs = list(traces)
+    warnings = [*(warning for trace in runs for warning in _warnings(trace)), *_short(runs)]
+    for warning in dict.fromkeys(warnings):
         console.print(f"warning: {warning}", soft_wrap=True)
 
 
@@ -136,6 +138,18 @@ def _warnings(trace: Trace) -> Iterator[str]:
         )
     if trace.summary["nobody_left"]:
         yield "a run ended early, as no client would ever have been available again"
+
+
+def _short(traces: Sequence[Trace]) -> Iterator[str]:
+    """Of all runs together: what `fidelity: ergodic` is not made for."""
+    counts = [trace.summary["ergodic"] for trace in traces if "ergodic" in trace.summary]
+    transfers, short = (sum(count[of] for count in counts) for of in ("transfers", "short"))
+    if short:
+        yield (
+            f"{short:,} of {transfers:,} transfers ({short / transfers:.2g} of them) are shorter "
+            "than the 100 coherence times that fidelity: ergodic is made for, and their lengths "
+            "are rough; fidelity: exact follows every coherence slot"
+        )
 
 
 def print_study(study: Study, folder: Path) -> None:

@@ -60,7 +60,7 @@ def start(
     n = len(sizes)
     ready = np.array(np.broadcast_to(np.asarray(ready_s, float), n))
     leave = np.array(np.broadcast_to(np.asarray(leave_s, float), n))
-    flows = Flows(np.arange(n), sizes, ready, ready, leave, np.zeros(n, int))
+    flows = Flows(np.arange(n), sizes, ready, ready, leave, np.zeros(n, int), np.ones(n))
     return flows, fluid.settle(flows, begin(time_s, sizes), replan=True)
 
 

@@ -422,4 +422,28 @@ def test_nobody_is_computed_before_being_asked_about():
     chan = build_channel(NetworkConfig(), 1_000_000, 1)
     chan.rate_bps("uplink", np.array([3, 999_999]), np.arange(2), np.full(2, 1e4))
     (row,) = chan._gains._places._rows.values()
-    assert np.isfinite(row[0]).sum() == 2
+    assert np.isfinite(row.values[0]).sum() == 2
+
+
+def test_still_clients_are_associated_once(monkeypatch):
+    chan, who = channel(60), np.arange(60)
+    asked = []
+    best = chan._gains._best
+    monkeypatch.setattr(
+        chan._gains, "_best", lambda some, step: asked.extend(some) or best(some, step)
+    )
+    again = [chan.serving(some, t_s) for some, t_s in ((who[10:], 0.0), (who, 50.0), (who, 99.0))]
+    assert sorted(asked) == who.tolist()
+    np.testing.assert_array_equal(again[0], again[1][10:])
+    np.testing.assert_array_equal(again[1], again[2])
+
+
+def test_of_many_cells_only_what_is_asked_about_is_kept():
+    stations = np.stack([1000.0 * np.arange(127), np.zeros(127)], axis=1)
+    chan = build_channel(NetworkConfig(), 1_000_000, 1, stations)
+    assert isinstance(chan, ModelledChannel)
+    who = np.arange(0, 1_000_000, 1000)
+    chan.rate_bps("uplink", who, np.arange(2), np.full(1000, 1e4))
+    rows = chan._gains._places._rows.values()
+    assert sum(row.values.nbytes for row in rows) == 1000 * 2 * 8
+    assert chan._gains._places._bytes == 1000 * 2 * 8

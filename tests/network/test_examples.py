@@ -40,6 +40,11 @@ def test_every_bandwidth_rule_is_shown(kind: str):
     assert any(kind in bandwidth_rules(path) for path in FILES)
 
 
+@pytest.mark.parametrize("fidelity", ["exact", "ergodic"])
+def test_every_fidelity_is_shown(fidelity: str):
+    assert fidelity in {load(path).network.fidelity for path in FILES}
+
+
 @pytest.mark.parametrize("mode", ["unicast", "multicast"])
 def test_every_mode_of_the_downlink_is_shown(mode: str):
     assert mode in {load(path).network.downlink.mode for path in FILES}

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.integrate import cumulative_trapezoid
+from scipy.special import ellipe
 
 from wirelessfl.network.gauss_markov import GaussMarkov
 from wirelessfl.network.geometry import Disc, area, positions
@@ -92,6 +94,25 @@ def test_equal_speeds_are_that_speed():
     mobility = RandomWaypoint(config, DISC, CLIENTS, 1)
     assert mobility.mean_speed_mps == 2.0
     assert np.median(speed_mps(mobility, 100.0)) == pytest.approx(2.0)
+    almost = RandomWaypointMobility(min_speed_mps=math.nextafter(1.0, 0.0), max_speed_mps=1.0)
+    assert RandomWaypoint(almost, DISC, CLIENTS, 1).mean_speed_mps == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("pause_s", "t_s"), [(0.0, 0.0), (0.0, 700.0), (60.0, 0.0), (60.0, 700.0)])
+def test_random_waypoint_places_have_the_density_of_the_law(pause_s: float, t_s: float):
+    """45 (1 - x^2) E(x^2) / (32 pi) at distance x R while they move, uniform while they rest."""
+    clients = 60_000
+    mobility = waypoint(pause_s, clients)
+    grid = np.linspace(0.0, 1.0, 2001)
+    moving = 45.0 / 16.0 * grid * (1.0 - grid**2) * ellipe(grid**2)
+    moving_below = cumulative_trapezoid(moving, grid, initial=0.0)
+    assert moving_below[-1] == pytest.approx(1.0, abs=1e-6)
+    rest = pause_s / (pause_s + 128 * 100 / (45 * math.pi) / (4.5 / math.log(10.0)))
+    below = (1.0 - rest) * moving_below + rest * grid**2
+    off = np.sort(off_centre_m(mobility.positions_m(np.arange(clients), t_s))) / 100.0
+    empirical = (np.arange(clients) + 0.5) / clients
+    distance = np.abs(empirical - np.interp(off, grid, below)).max()
+    assert distance < 1.95 / math.sqrt(clients)  # Kolmogorov and Smirnov, 0.1 %
 
 
 def test_gauss_markov_speed_has_its_mean_deviation_and_memory():
@@ -151,6 +172,15 @@ def test_a_mirror_reflects_as_a_mirror_does():
         assert math.cos(ray[3] + ray[4] - heading) == pytest.approx(1.0)
     # the heading turned on from its mean: a mirror image once, itself again after two
     assert (short[1, 4], long[1, 4]) == pytest.approx((-math.pi / 6, math.pi / 6))
+
+
+def test_a_ray_through_the_centre_goes_to_and_fro():
+    disc = Disc(np.zeros(2), 1.0)
+    rays = GaussMarkov(GaussMarkovMobility(), disc, np.zeros((1, 2)), seed=1)
+    for way_m, x, heading in ((0.5, 0.5, 1), (1.5, 0.5, -1), (3.5, -0.5, 1), (5.5, 0.5, -1)):
+        (ray,) = rays._glide(np.array([[0.0, 0.0, way_m, 0.0, 0.0]]), 1.0)
+        np.testing.assert_allclose(ray[:2], [x, 0.0], atol=1e-12)
+        assert math.cos(ray[3]) == pytest.approx(heading)
 
 
 @pytest.mark.parametrize("make", [lambda: waypoint(15.0), drive])
@@ -247,11 +277,26 @@ def test_the_area_holds_all_cells():
     assert area(NetworkConfig(), stations[:1]).radius_m == 500.0
 
 
-def test_speeds_must_be_in_order_and_above_zero():
+def test_speeds_must_be_in_order_and_not_near_zero():
     with pytest.raises(ValidationError, match="min_speed must not be greater"):
         RandomWaypointMobility(min_speed_mps=3.0, max_speed_mps=2.0)
-    with pytest.raises(ValidationError, match="greater than 0"):
+    with pytest.raises(ValidationError, match=r"greater than or equal to 0\.001"):
         RandomWaypointMobility(min_speed_mps=0.0)
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        {"kind": "random_waypoint", "max_speed": "1e9 m/s"},
+        {"kind": "gauss_markov", "mean_speed": "11000 m/s"},
+        {"kind": "gauss_markov", "speed_sigma": "1e5 m/s"},
+        {"kind": "gauss_markov", "update": "1 us"},
+    ],
+    ids=str,
+)
+def test_speeds_and_updates_no_clock_could_follow_are_refused(moves):
+    with pytest.raises(ValidationError, match="than or equal to"):
+        NetworkConfig.model_validate({"mobility": moves})
 
 
 def test_fixed_distances_belong_to_clients_that_start_there():

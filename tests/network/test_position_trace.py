@@ -49,8 +49,8 @@ def test_any_client_is_found_among_many_rows(tmp_path: Path):
         np.testing.assert_allclose(places.positions_m(who, t_s), expected, atol=1e-9)
 
 
-def test_mean_speed_is_path_over_time(tmp_path: Path):
-    assert trace(tmp_path, TWO).mean_speed_mps == pytest.approx(np.hypot(100, 50) / 30)
+def test_mean_speed_is_that_of_moving_clients_while_they_move(tmp_path: Path):
+    assert trace(tmp_path, TWO).mean_speed_mps == pytest.approx(np.hypot(100, 50) / 10)
     assert trace(tmp_path, HEADER + "0,0,1,1\n", clients=1).mean_speed_mps == 0.0
 
 

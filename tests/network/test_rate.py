@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from wirelessfl.network.rate import rate_model
 from wirelessfl.network.tables import load_table
+from wirelessfl.scenario import loads
 from wirelessfl.scenario.radio import CqiRate, GapRate, Harq, ShannonRate
 
-CONFIGS = [ShannonRate(), GapRate(), CqiRate()]
+STAIRCASE = CqiRate(harq=None)
+CONFIGS = [ShannonRate(), GapRate(), STAIRCASE]
 CQI = load_table("cqi")
 
 
@@ -36,7 +38,7 @@ def test_gap_stops_at_the_largest_cqi_and_shannon_does_not():
     [(-7.0, 0.0), (-6.6, 0.1523), (0.1, 0.3770), (0.3, 0.6016), (22.6, 5.1152), (40.0, 5.5547)],
 )
 def test_cqi_staircase(snr_db: float, expected: float):
-    assert efficiency(CqiRate(), snr_db) == expected
+    assert efficiency(STAIRCASE, snr_db) == expected
 
 
 # TS 38.214 Table 5.2.2.1-2: bits a symbol and code rate times 1024; SNR (dB) as written down here.
@@ -66,7 +68,7 @@ def test_each_cqi_begins_exactly_at_its_threshold(index: int):
     before = np.nextafter(at, 0.0)
     carried = order * rate_1024 / 1024
     lower = CQIS[index - 1][0] * CQIS[index - 1][1] / 1024 if index else 0.0
-    model = rate_model(CqiRate())
+    model = rate_model(STAIRCASE)
     assert model.efficiency(at, narrowing=False)[0] == pytest.approx(carried, abs=5.1e-5)
     assert model.efficiency(before, narrowing=False)[0] == pytest.approx(lower, abs=5.1e-5)
     assert len(CQI["threshold_db"]) == len(CQI["efficiency_bps_hz"]) == 15
@@ -77,10 +79,16 @@ def test_narrowing_by_hand():
 
     3.3223 x 0.61660 = 2.0485 is less than 2.7305; at 13.9 dB, 3.3223 x 10^-0.02 = 3.1728 is more.
     """
-    assert efficiency(CqiRate(), 12.0, narrowing=True) == 2.7305
-    assert efficiency(CqiRate(), 13.9, narrowing=True) == pytest.approx(3.1728, abs=1e-4)
-    assert efficiency(CqiRate(), 13.9, narrowing=False) == 2.7305
-    assert efficiency(CqiRate(), -9.7, narrowing=True) == pytest.approx(0.1523 * 10**-0.3)
+    assert efficiency(STAIRCASE, 12.0, narrowing=True) == 2.7305
+    assert efficiency(STAIRCASE, 13.9, narrowing=True) == pytest.approx(3.1728, abs=1e-4)
+    assert efficiency(STAIRCASE, 13.9, narrowing=False) == 2.7305
+    assert efficiency(STAIRCASE, -9.7, narrowing=True) == pytest.approx(0.1523 * 10**-0.3)
+
+
+def test_the_tenth_of_blocks_that_a_cqi_loses_is_sent_again_unless_told_otherwise():
+    assert efficiency(CqiRate(), 40.0) == pytest.approx(0.9 * 5.5547, rel=1e-15)
+    assert loads("name: a\nnetwork: {rate: {kind: cqi}}").network.rate.harq == Harq(bler=0.1)
+    assert loads("name: a\nnetwork: {rate: {kind: cqi, harq: null}}").network.rate == STAIRCASE
 
 
 def test_gap_by_hand():
@@ -106,7 +114,7 @@ def test_narrowing_to_part_of_the_share_is_the_best_such_choice(snr_db: float):
         min(1.0, snr / threshold) * carried
         for threshold, carried in zip(thresholds, CQI["efficiency_bps_hz"], strict=True)
     )
-    assert efficiency(CqiRate(), snr_db, narrowing=True) == pytest.approx(best, rel=1e-9)
+    assert efficiency(STAIRCASE, snr_db, narrowing=True) == pytest.approx(best, rel=1e-9)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -162,6 +162,25 @@ def test_a_limited_edge_is_divided_among_the_cells_routed_over_it():
     assert topology.latency_s.tolist() == [1.0, 3.0]
 
 
+def test_a_tree_of_limited_edges_is_filled_level_by_level():
+    """A trunk of 100, branches of 20 and 90 with two cells each, and a cell at the router.
+
+    All grow alike to 10, where the first branch is full; the other three share 80 of the trunk.
+    """
+    topology = wired(
+        ("s", "r", 1.0, 100.0),
+        ("r", "a", 1.0, 20.0),
+        ("a", "b", 1.0, math.inf),
+        ("r", "c", 1.0, 90.0),
+        ("c", "d", 1.0, math.inf),
+        ("r", "e", 1.0, math.inf),
+        cells="abcde",
+    )
+    assert topology.backhaul_bps == pytest.approx([10.0, 10.0, 80 / 3, 80 / 3, 80 / 3])
+    narrow = max_min_rates([[0, 1], [0, 1], [0, 2], [0]], np.array([100.0, 20.0, 15.0]))
+    assert narrow.tolist() == [10.0, 10.0, 15.0, 65.0]
+
+
 @st.composite
 def networks(draw):
     edges = draw(st.integers(1, 6))

@@ -72,6 +72,27 @@ def test_fields_of_inner_sections_have_dotted_names():
     assert options["bandwidth"] == "work_conserving"
 
 
+def test_fields_that_are_one_of_a_few_words_are_listed_too():
+    (association,) = list_kinds("association")
+    assert association.name == "nearest | strongest"
+    assert association.summary.startswith("Which base station serves a client")
+    assert [kind.name for kind in list_kinds("engine")] == [
+        "auto | slotted | virtual_time",
+        "cohort | reference",
+    ]
+    with pytest.raises(InputError, match="unknown topic 'planner'"):
+        list_kinds("planner")  # an option of the kinds of strategy
+
+
+@pytest.mark.parametrize("topic", ["mobility", "topology", "association", "interference"])
+def test_list_and_schema_know_cells_and_movement(topic: str):
+    assert all(kind.summary for kind in list_kinds(topic))
+    network = json_schema()["$defs"]["NetworkConfig"]["properties"][topic]
+    named = network.get("enum") or list(network["discriminator"]["mapping"])
+    listed = [word for kind in list_kinds(topic) for word in kind.name.split(" | ")]
+    assert sorted(named) == sorted(listed)
+
+
 def test_the_catalogue_of_devices_is_listed():
     assert "jetson-nano" in {kind.name for kind in list_kinds("devices")}
     assert "memory = 4 GB" in list_text("devices")

@@ -13,17 +13,23 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target, dump, fingerprint, load, loads
 from wirelessfl.scenario.describe import list_kinds
 from wirelessfl.scenario.document import Stop
+from wirelessfl.scenario.located import read_yaml
 from wirelessfl.scenario.network import NetworkConfig, Uplink
 from wirelessfl.scenario.place import FixedPlacement
+from wirelessfl.scenario.yaml_text import yaml_text
 
 QUICKSTART = Path(__file__).parents[2] / "scenarios" / "quickstart.yaml"
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+breaks = "\x85\u2028\u2029\ufeff\r\n\t\0\x7f"  # what YAML escapes, folds or gives a meaning
+text = st.text(st.characters(codec="utf-8")) | st.text(
+    st.sampled_from(f"{breaks} :#'\"\\\\-?&*!%@=<~1e")
+)
 scenarios = st.builds(
     Scenario,
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
-    description=st.text(st.characters(codec="utf-8")),
+    description=text,
     seed=st.integers(0, 2**63 - 1),
     stop=st.builds(
         Stop,
@@ -47,6 +53,27 @@ def test_a_dump_loads_back_to_the_same_scenario(scenario: Scenario):
     assert again == scenario
     assert dump(again) == dump(scenario)
     assert fingerprint(again) == fingerprint(scenario)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(text, text, min_size=1, max_size=3))
+def test_any_text_survives_yaml_as_key_and_as_value(values: dict[str, str]):
+    assert read_yaml(yaml_text(values), "text").plain() == values
+
+
+@pytest.mark.parametrize("around", ["{}", "a{}b", " {} ", "a\n{}\n", "{0}{0}", "x: {}#"])
+def test_every_control_character_survives_yaml(around: str):
+    texts = [around.format(char) for char in (*map(chr, range(0xA1)), *breaks, "\uffff")]
+    values = dict(zip(texts, texts, strict=True))
+    assert read_yaml(yaml_text(values), "text").plain() == values
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff"])
+def test_half_a_surrogate_pair_is_refused_as_it_has_no_utf_8(text: str):
+    with pytest.raises(ValidationError, match="unicode string"):
+        Scenario(name="a", description=text)
+    with pytest.raises(ValidationError, match="unicode string"):
+        Scenario(name="a", devices={"mix": {text: 1.0}})
 
 
 def test_the_quickstart_survives_a_round_trip_with_every_strategy():
@@ -104,6 +131,11 @@ def test_a_target_reads_like_a_condition():
     assert str(Target(metric="accuracy", above=0.85, smooth=3)) == (
         "accuracy >= 0.85 (mean of 3 evaluations)"
     )
+
+
+def test_a_target_is_something_the_task_measures():
+    with pytest.raises(InputError, match=r"metric: 'perplexity' is not measured by .*loss, acc"):
+        loads("name: a\nstop: {target: {metric: perplexity, below: 2}}")
 
 
 def test_with_strategy_takes_named_ones_then_the_configured_one_then_presets():

@@ -207,3 +207,45 @@ def test_an_alias_used_in_good_faith_is_fine():
         "name: a\nnetwork:\n  uplink: {bandwidth: &b 3 MHz}\n  downlink: {bandwidth: *b}"
     )
     assert scenario.network.uplink.bandwidth_hz == scenario.network.downlink.bandwidth_hz == 3e6
+
+
+@pytest.mark.parametrize(
+    ("network", "where", "why"),
+    [
+        ("fading: {kind: jakes}", "fading", "jakes does not go with fidelity: ergodic"),
+        ("replay: {file: rates.csv}", "replay", "measured rates have no law"),
+        ("uplink: {engine: slotted}", "uplink.engine", "slotted follows coherence slots"),
+        ("downlink: {engine: slotted}", "downlink.engine", "slotted follows coherence slots"),
+        ("downlink: {mode: multicast}", "downlink.mode", "at the rate of the worst in each"),
+        (
+            "downlink: {sharing: {kind: proportional_fair}}",
+            "downlink.sharing",
+            "proportional_fair divides every coherence slot anew",
+        ),
+        (
+            "downlink: {sharing: {kind: equal_finish, resolve: every_slot}}",
+            "downlink.sharing",
+            "equal_finish, resolve: every_slot divides every coherence slot anew",
+        ),
+    ],
+)
+def test_what_lives_from_slots_is_refused_where_there_are_none(network: str, where: str, why: str):
+    said = message(f"network: {{fidelity: ergodic, {network}}}")
+    assert f": network.{where}: " in said
+    assert why in said
+    assert "fidelity: exact" in said
+
+
+@pytest.mark.parametrize(
+    ("section", "where"),
+    [
+        ("strategy: {kind: full, bandwidth: {kind: proportional_fair}}", "strategy.bandwidth"),
+        (
+            "strategies: {fair: {kind: full, bandwidth: {kind: proportional_fair}}}",
+            "strategies.fair.bandwidth",
+        ),
+    ],
+)
+def test_a_strategy_that_shares_by_slots_is_refused_where_there_are_none(section: str, where: str):
+    said = message(f"network: {{fidelity: ergodic}}\n{section}")
+    assert f": {where}: proportional_fair divides every coherence slot anew" in said

@@ -10,16 +10,13 @@ import numpy as np
 import pytest
 
 from tests.simulation.test_rounds import TWO, rate_bps
-from wirelessfl.device.build import build_presence
-from wirelessfl.device.fleet import build_fleet
 from wirelessfl.errors import InputError
-from wirelessfl.network.channel import build_channel
-from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import loads
 from wirelessfl.simulation import simulate
 from wirelessfl.simulation.engine import shared_learner
 from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
+from wirelessfl.simulation.world import build_world
 
 # Two cells far apart with two clients each (fixed distances: client n is in cell n mod 2).
 NODES = [
@@ -120,12 +117,8 @@ def test_planners_see_who_is_where_and_the_wires_behind_each_cell(tmp_path: Path
     two = scenario(tmp_path, {"latency": "30 ms", "rate": 6000}, {"latency": "200 ms"})
     seen = []
     for scene in (two, loads(TWO, "two.yaml", TWO_CELLS)):
-        topology = build_topology(scene.network, scene.seed)
-        channel = build_channel(scene.network, 4, scene.seed, topology.xy_m)
-        fleet = build_fleet(scene.devices, scene.seed)
-        workload = shared_learner(scene).workload
-        presence, gate = build_presence(scene.devices, scene.seed), memory_gate(fleet, workload)
-        observer = Observer(scene, channel, topology, fleet, workload, presence, gate)
+        world, workload = build_world(scene), shared_learner(scene).workload
+        observer = Observer(world, workload, memory_gate(world.fleet, workload))
         seen.append(observer.observe(0, 0.0, np.ones(4, bool)))
     both, one = seen
     assert both.cell.tolist() == [0, 1, 0, 1]

@@ -7,7 +7,7 @@ import pytest
 
 from wirelessfl.network.access import Access
 from wirelessfl.network.channel import build_channel
-from wirelessfl.simulation import engine, simulate
+from wirelessfl.simulation import engine, simulate, world
 
 VARIANTS = [
     (),
@@ -44,7 +44,7 @@ def accesses(monkeypatch) -> list[Access]:
             super().__init__(*args)
             made.append(self)
 
-    monkeypatch.setattr(engine, "Access", Watched)
+    monkeypatch.setattr(world, "Access", Watched)
     return made
 
 

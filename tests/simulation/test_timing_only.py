@@ -44,6 +44,10 @@ def test_torch_is_not_even_imported(small_file, tmp_path):
 def test_a_strategy_that_learns_from_updates_is_refused(small):
     with pytest.raises(InputError, match="plans from the updates of real training"):
         small("strategy={kind: adaptive}").timing_only()
+    with pytest.raises(InputError, match="plans from the updates of real training"):
+        small().timing_only().with_strategy("adaptive-paper")
+    with pytest.raises(InputError, match=r"strategy: 'adaptive' plans from the updates"):
+        small("strategy={kind: adaptive}", "learning.task={kind: none}")
 
 
 def test_a_target_is_refused_where_nothing_is_learnt(small):

@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -94,7 +93,7 @@ def wavering(trace: Trace) -> Trace:
     rounds = pd.DataFrame(
         {"end_s": [float(t) for t in range(7)], "loss": losses, "accuracy": losses}
     )
-    return replace(trace, rounds=rounds)
+    return Trace(rounds, trace.clients, trace.events, trace.summary, trace.scenario_yaml)
 
 
 @pytest.mark.parametrize(

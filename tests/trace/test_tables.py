@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from tests.trace.conftest import a_round, some_clients, some_events
 from wirelessfl.trace import Recorder, Trace
-from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, ROUNDS
+from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, OUTCOMES, ROUNDS, Words, to_arrow
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,15 @@ def test_a_word_outside_the_vocabulary_is_refused():
         Recorder().append_clients(
             some_clients(1) | {"outcome": ["completed", "vanished", "dropped"]}
         )
+
+
+def test_words_by_code_are_the_same_column_and_as_strictly_looked_at():
+    columns = some_clients(1)
+    by_code = columns | {"outcome": Words(OUTCOMES, np.array([0, 0, 1]))}
+    assert to_arrow(by_code, CLIENTS) == to_arrow(columns, CLIENTS)
+    strange = columns | {"outcome": Words(("completed", "vanished"), np.array([0, 0, 1]))}
+    with pytest.raises(ValueError, match=r"'outcome' cannot hold \['vanished'\]"):
+        to_arrow(strange, CLIENTS)
 
 
 def test_columns_of_different_length_are_refused():

@@ -36,7 +36,8 @@ class Fleet:
 
     Attributes:
         seed: The scenario's seed.
-        profile: Name of each client's kind of device.
+        profiles: Names of the kinds of device there are. [kinds]
+        kind: Each client's kind.
         effective_flops: FLOP/s that training sustains.
         memory_bandwidth: Bytes/s.
         memory_bytes: Memory that training can use.
@@ -53,7 +54,8 @@ class Fleet:
     """
 
     seed: int
-    profile: NDArray[np.str_]
+    profiles: tuple[str, ...]
+    kind: Ints
     effective_flops: Floats
     memory_bandwidth: Floats
     memory_bytes: Floats
@@ -70,7 +72,12 @@ class Fleet:
     @property
     def clients(self) -> int:
         """Number of clients."""
-        return len(self.profile)
+        return len(self.kind)
+
+    @property
+    def profile(self) -> NDArray[np.str_]:
+        """Name of each client's kind of device. [clients]"""
+        return np.array(self.profiles)[self.kind]
 
     def nominal_s(self, clients: Ints, flops: ArrayLike, memory_traffic: ArrayLike) -> Floats:
         """Mean computing time of given work (Williams et al., "Roofline", CACM 2009). [n]
@@ -176,7 +183,8 @@ def build_fleet(config: DevicesConfig, seed: int) -> Fleet:
 
     return Fleet(
         seed=seed,
-        profile=np.array(list(counts))[kind],
+        profiles=tuple(counts),
+        kind=kind,
         effective_flops=column([device.training_flops for device in devices]),
         memory_bandwidth=column([device.memory_bandwidth_bytes_per_s for device in devices]),
         memory_bytes=column([device.memory_bytes for device in devices]),

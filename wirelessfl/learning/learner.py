@@ -69,7 +69,6 @@ class Learner:
         rank: gamma, components per adapted layer.
         parameters: Length of a model vector.
         initial: The model before any training `[parameters]`.
-        metrics: Names that `evaluate` returns.
         layout: Places of the adapter's parameters in a vector.
     """
 
@@ -80,7 +79,6 @@ class Learner:
         self._config, self._task, self._model, self._seed = config, task, model, seed
         self._owned = partition(config.partition, task.classes, clients, seed)
         self.samples = np.array([len(rows) for rows in self._owned])
-        self.metrics = task.metrics
         self.layout = layout_of(model)
         self.rank, self.parameters = self.layout.rank, self.layout.size
         self.initial = self.layout.read(model)
@@ -176,7 +174,7 @@ class Learner:
                     "accuracy": right / len(self._test),
                     "perplexity": math.exp(min(loss, _MOST_LOSS)),
                 }
-                self._evaluated[digest] = {name: known[name] for name in self.metrics}
+                self._evaluated[digest] = {name: known[name] for name in self._task.metrics}
         return dict(self._evaluated[digest])
 
     def save_adapter(self, model: Vector, folder: Path) -> None:

@@ -21,8 +21,9 @@ from typing import Protocol
 import numpy as np
 import simpy
 
-from wirelessfl.cells import by_cell
+from wirelessfl.arrays import by_cell
 from wirelessfl.network.build_link import build_link
+from wirelessfl.network.ergodic_link import ErgodicLink
 from wirelessfl.network.fading import Direction, Index
 from wirelessfl.network.flows import RateSource
 from wirelessfl.network.link import Link, Transfer, timeout_at
@@ -82,6 +83,14 @@ class Access:
         copies = MulticastLink if config.downlink.mode == "multicast" else Link
         self._pipes_down = _pipes(copies, env, "downlink", topology.backhaul_bps)
         self._pipes_up = _pipes(Link, env, "uplink", topology.backhaul_bps)
+
+    @property
+    def approximated(self) -> tuple[int, int] | None:
+        """Transfers over ergodic links so far, and those too short for that; None without any."""
+        links = [link for link in self.downlinks + self.uplinks if isinstance(link, ErgodicLink)]
+        if not links:
+            return None
+        return sum(link.transfers for link in links), sum(link.short for link in links)
 
     def download(self, clients: Ints, bits: Floats, leave_s: Floats) -> Passage:
         """Send to clients, from the server, now.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import simpy
 
+from wirelessfl.network.ergodic import ErgodicRates
+from wirelessfl.network.ergodic_link import ErgodicLink
 from wirelessfl.network.fading import Direction
 from wirelessfl.network.flows import RateSource
 from wirelessfl.network.link import Link
@@ -31,6 +33,8 @@ def build_link(
     Raises:
         InputError: If the engine does not apply to the channel and the rule.
     """
+    if isinstance(source, ErgodicRates):
+        return ErgodicLink(env, source, direction, config.bandwidth_hz, rule, config.engine)
     multicast = isinstance(config, Downlink) and config.mode == "multicast"
     kind = MulticastLink if multicast else Link
     return kind(env, source, direction, config.bandwidth_hz, rule, config.engine)

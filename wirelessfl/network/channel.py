@@ -16,10 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from wirelessfl import randomness
-from wirelessfl.cells import by_cell
+from wirelessfl.arrays import by_cell
 from wirelessfl.errors import InputError
+from wirelessfl.network.ergodic import ErgodicRates
 from wirelessfl.network.fading import Array, Direction, Index, fading_model
+from wirelessfl.network.fading_law import gain_law
 from wirelessfl.network.interference import Interference
+from wirelessfl.network.mean_efficiency import mean_efficiencies
 from wirelessfl.network.mean_gains import MeanGains
 from wirelessfl.network.mobility import build_steps
 from wirelessfl.network.propagation import Station, build_stations
@@ -28,6 +31,7 @@ from wirelessfl.network.station_rates import LinkBudget, Rates, StationRates, li
 from wirelessfl.network.trace_replay import RateTrace, read_traces
 from wirelessfl.scenario.mobility import LoadInterference
 from wirelessfl.scenario.network import NetworkConfig
+from wirelessfl.scenario.radio import NoFading
 
 
 class Channel(Rates, ABC):
@@ -242,6 +246,10 @@ def build_channel(
         full_band_snr = {link: budget.full_band_snr for link, budget in budgets.items()}
         interference = Interference(gains, config.interference.load, full_band_snr)
 
+    rate, efficiency = rate_model(config.rate), None
+    if config.fidelity == "ergodic" and not isinstance(config.fading, NoFading):
+        efficiency = mean_efficiencies(gain_law(config.fading), rate, budgets)
+
     def rates(station: Station) -> StationRates:
         def k_factor(clients: Index, slots: Index) -> Array:
             which, column = steps.of_slots(slots, fading.slot_s)
@@ -255,12 +263,24 @@ def build_channel(
             k_factor,
             steps.mobility.mean_speed_mps,
         )
+        if efficiency is not None:
+            return ErgodicRates(
+                station.number,
+                gains,
+                efficiency,
+                fading.correlation_s,
+                rate,
+                budgets,
+                interference,
+                station.seed(seed),
+                config.report_window_s,
+            )
         slot_s = steps.step_s if math.isinf(fading.slot_s) else fading.slot_s
         return StationRates(
             station.number,
             gains,
             fading,
-            rate_model(config.rate),
+            rate,
             budgets,
             interference,
             slot_s,

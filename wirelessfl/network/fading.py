@@ -44,6 +44,14 @@ class FadingModel(ABC):
 
     slot_s: float
 
+    @property
+    def correlation_s(self) -> float:
+        """Integral of the autocorrelation, over all lags, of whatever the gain decides.
+
+        Means over a long time t have the variance of a moment's value times this over t.
+        """
+        return self.slot_s
+
     @abstractmethod
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """Linear power gain [clients, slots], a new array."""
@@ -53,6 +61,7 @@ class Constant(FadingModel):
     """No fading: the gain is 1."""
 
     slot_s = math.inf
+    correlation_s = 0.0
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
@@ -119,6 +128,7 @@ class SampledJakes(FadingModel):
     """
 
     _M = 8
+    correlation_s = math.inf  # power has J0^2, which has no integral
 
     def __init__(self, doppler_hz: float, slot_s: float, seed: int, clients: int) -> None:
         self.slot_s = slot_s
@@ -174,6 +184,11 @@ class Outages(FadingModel):
         self._bad = mean_bad_s / (mean_good_s + mean_bad_s)
         self._bad_gain = bad_gain
         self._seed = seed
+
+    @property
+    def correlation_s(self) -> float:
+        """See `FadingModel.correlation_s`: values d slots apart have correlation 0.875^d."""
+        return self.slot_s * (2.0 / self._FORGET - 1.0)
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""

@@ -47,6 +47,8 @@ class Flows:
         expected_s: When the base station expects it to start.
         leave_s: When it is abandoned if unfinished; infinity if never.
         stream: Flows submitted together have the same number.
+        pace: By which factor more gets through than the channel says (`fidelity: ergodic`); nobody
+            is told. 1 where the channel says what gets through.
     """
 
     client: Ints
@@ -55,6 +57,7 @@ class Flows:
     expected_s: Floats
     leave_s: Floats
     stream: Ints
+    pace: Floats
 
     def take(self, rows: Ints) -> Flows:
         """Some of the rows."""

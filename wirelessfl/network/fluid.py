@@ -84,6 +84,15 @@ class Fluid:
         """Bandwidth in use."""
         return float(state.share_hz[state.present].sum())
 
+    def squared_rate(self, flows: Flows, before: State, after: State) -> Floats:
+        """The integral of each flow's squared rate from a state to its next step, bit^2/s [flows].
+
+        With the bits sent it tells how unevenly they were: bits^2 over it is the time that the
+        transfer would have taken at an even rate.
+        """
+        sent_bits = before.remaining_bits - after.remaining_bits
+        return sent_bits**2 / max(after.time_s - before.time_s, math.ulp(after.time_s))
+
     def settle(self, flows: Flows, state: State, replan: bool) -> State:
         """Admit, finish and drop flows as of `state.time_s`, and divide the bandwidth anew."""
         now_s = state.time_s
@@ -122,7 +131,8 @@ class Fluid:
 
     def rate_bps(self, flows: Flows, rows: Ints, slots: Ints, share_hz: Floats) -> Floats:
         """What gets through, bit/s `[rows, slots]`."""
-        return self.source.rate_bps(self.direction, flows.client[rows], slots, share_hz)
+        rate_bps = self.source.rate_bps(self.direction, flows.client[rows], slots, share_hz)
+        return rate_bps * flows.pace[rows, None]
 
     def reported_bps(self, flows: Flows, rows: Ints, time_s: float, share_hz: Floats) -> Floats:
         """What the base station believes at a time, bit/s `[rows]`; the same all through a slot.
@@ -252,10 +262,12 @@ class Fluid:
             slots = np.arange(first, first + count + 1)
             edge_s = np.minimum(np.maximum(self.slot_start_s(1) * slots, time_s), end_s)
             rate_bps = self.rate_bps(flows, rows, slots[:-1], share_hz)
-            sent = (rate_bps * (edge_s[1:] - edge_s[:-1])).cumsum(axis=1)
+            sent = rate_bps * (edge_s[1:] - edge_s[:-1])
+            if count > 1:
+                sent = sent.cumsum(axis=1)
             ahead = float((sent[:, -1] / left).max())
             at = count - 1
-            if ahead >= 1.0:
+            if ahead >= 1.0 and count > 1:
                 at = int((sent >= left[:, None]).any(axis=0).argmax())
             need = left - sent[:, at - 1] if at else left
             time_s = float(edge_s[at + 1])

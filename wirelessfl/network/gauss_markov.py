@@ -104,7 +104,8 @@ class GaussMarkov(Walk):
         chord_m = 2.0 * radius_m * slope
         chords = np.floor(way_m / chord_m)
         onward = towards - 2.0 * slope[:, None] * normal
-        side = np.sign(normal[:, 0] * onward[:, 1] - normal[:, 1] * onward[:, 0])
+        left = normal[:, 0] * onward[:, 1] - normal[:, 1] * onward[:, 0]
+        side = np.where(left < 0, -1.0, 1.0)  # through the centre either is right
         angle = side * chords * 2.0 * np.arcsin(np.minimum(slope, 1.0))
         onward = _rotated(onward, angle)
         state[:, _XY] = radius_m * _rotated(normal, angle) + onward * (

@@ -9,8 +9,8 @@ import numpy as np
 
 from wirelessfl.network.flows import Flows, State
 from wirelessfl.network.fluid import Fluid
-from wirelessfl.network.processor_sharing import sweep
-from wirelessfl.network.sharing import EqualFinishRule, Floats, Ints
+from wirelessfl.network.processor_sharing import sharing_squares, sweep
+from wirelessfl.network.sharing import EqualFinishRule, FifoRule, Floats, Ints
 
 
 class Leap(Fluid):
@@ -39,6 +39,32 @@ class Leap(Fluid):
         used_hz = np.append(used_hz[inside], self.used_hz(flows, after))
         changed = np.append(True, used_hz[1:] != used_hz[:-1])
         return time_s[changed], used_hz[changed]
+
+    def squared_rate(self, flows: Flows, before: State, after: State) -> Floats:
+        """See `Fluid.squared_rate`: for shares that are held, equal, or all of f in turn."""
+        sent_bits = before.remaining_bits - after.remaining_bits
+        rows = np.flatnonzero(sent_bits > 0)
+        start_s, end_s = self._spans(flows, before, after)
+        squared = np.zeros(len(sent_bits))
+        if isinstance(self.rule, EqualFinishRule):
+            per_s = 1.0 / (end_s[rows] - start_s[rows])
+        elif isinstance(self.rule, FifoRule):
+            rows = rows[np.lexsort((flows.client[rows], flows.ready_s[rows]))]
+            free_s = np.append(-math.inf, end_s[rows[:-1]])[: rows.size]
+            per_s = 1.0 / (end_s[rows] - np.maximum(start_s[rows], free_s))
+        else:
+            rows = np.flatnonzero(end_s > start_s)
+            per_s = sharing_squares(np.ones(rows.size), start_s[rows], end_s[rows])
+        squared[rows] = sent_bits[rows] ** 2 * per_s
+        return squared
+
+    def _spans(self, flows: Flows, before: State, after: State) -> tuple[Floats, Floats]:
+        """From when to when each flow was there between two states; not at all if reversed."""
+        start_s = np.maximum(flows.ready_s, before.time_s)
+        end_s = np.minimum(
+            np.where(np.isnan(after.finish_s), after.time_s, after.finish_s), flows.leave_s
+        )
+        return start_s, np.minimum(end_s, after.time_s)
 
     def _landed(
         self,

@@ -104,7 +104,7 @@ class Link:
         self._fluid = self._engine(engine, channel, direction, bandwidth_hz, rule)
         none = np.zeros(0)
         nobody = none.astype(np.int64)
-        self._flows = Flows(nobody, none, none, none, none, nobody)
+        self._flows = Flows(nobody, none, none, none, none, nobody, none)
         self._path = [begin(env.now, none)]  # marks, then frontier
         self._table: list[Transfer] = []  # owners of the rows, in order
         self._owner = nobody  # index into the table [rows]
@@ -151,6 +151,7 @@ class Link:
             column(expected_ready_s, ready),
             column(leave_s, math.inf),
             np.full(n, self._submissions),
+            np.ones(n),
         )
         if not (np.isfinite(flows.bits).all() and (flows.bits >= 0).all()):
             raise ValueError(f"bits must be finite and not negative, got {flows.bits}")

@@ -1,7 +1,7 @@
 """Mean gains between clients and base stations, step by step, computed where they are asked for.
 
-A value costs one or two shadowing fields (a few microseconds), so it is kept: for each (station,
-step) a row of all clients, empty until somebody asks, and the rows used longest ago forgotten.
+A value costs one or two shadowing fields (a few microseconds), so it is kept: a row for each
+(station, step) with those who were asked about; the rows used longest ago are forgotten.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ class MeanGains:
         self, config: NetworkConfig, steps: Steps, stations: tuple[Station, ...], seed: int
     ) -> None:
         self.stations, self.steps = stations, steps
+        self._x_m, self._y_m = np.array([station.xy_m for station in stations]).T
         self._config, self._seed = config, seed
         self._association: Literal["nearest", "strongest"] = config.association
+        self._served_step, self._served = -1, np.empty(0, np.int64)  # of the step asked for last
         self._places = _Table(steps.clients, len(stations), 2, self._compute)
         self._others = _Table(steps.clients, len(stations), 1, self._compute_others)
 
@@ -60,18 +62,19 @@ class MeanGains:
         """The station of each client in a step, the first of equals, [n]."""
         if len(self.stations) == 1:
             return np.zeros(len(clients), np.int64)
-        cell = np.empty(len(clients), np.int64)
+        if step != self._served_step:
+            self._served_step, self._served = step, np.full(self.steps.clients, -1)
+        new = np.unique(clients[self._served.take(clients) < 0])
         rows = max(1, _BATCH // len(self.stations))
-        for start in range(0, len(clients), rows):
-            some = slice(start, start + rows)
-            cell[some] = self._best(clients[some], step)
-        return cell
+        for start in range(0, len(new), rows):
+            some = new[start : start + rows]
+            self._served[some] = self._best(some, step)
+        return np.asarray(self._served.take(clients))
 
     def _best(self, clients: Index, step: int) -> Index:
         if self._association == "nearest":
-            xy = self.steps.positions_m(clients, step)
-            distance_m = np.array([station.distance_m(xy) for station in self.stations])
-            nearest: Index = distance_m.argmin(axis=0)
+            x, y = self.steps.positions_m(clients, step).T[:, :, None]
+            nearest: Index = np.hypot(x - self._x_m, y - self._y_m).argmin(axis=1)
             return nearest
         steps = np.array([step])
         gain = [self.gain(cell, clients, steps)[:, 0] for cell in range(len(self.stations))]
@@ -103,10 +106,10 @@ class _Table:
         columns: int,
         compute: Callable[[int, int, Index], Array],
     ) -> None:
-        self._shape = (columns, clients)
+        self._clients, self._stations, self._columns = clients, stations, columns
         self._compute = compute
-        self._most = max(stations, _MOST_BYTES // (8 * columns * clients))
-        self._rows: OrderedDict[tuple[int, int], Array] = OrderedDict()
+        self._rows: OrderedDict[tuple[int, int], _Everybody | _Some] = OrderedDict()
+        self._most_bytes, self._bytes = _MOST_BYTES, 0
 
     def read(self, station: int, clients: Index, steps: Index, column: int) -> Array:
         """One column's values, [n, steps]."""
@@ -116,16 +119,66 @@ class _Table:
         return np.stack(rows, axis=1)
 
     def _row(self, station: int, step: int, clients: Index, column: int) -> Array:
-        row = self._rows.get((station, step))
-        if row is None:
-            row = self._rows[station, step] = np.full(self._shape, np.nan)
-            if len(self._rows) > self._most:
-                self._rows.popitem(last=False)
+        row, before = self._rows.pop((station, step), None), 0
+        if row is not None:
+            before = row.values.nbytes
+        elif self._stations == 1:
+            row = _Everybody(self._columns, self._clients)
         else:
-            self._rows.move_to_end((station, step))
-        values: Array = row[column].take(clients)
-        if np.isnan(values.sum()):
-            new = np.unique(clients[np.isnan(values)])
-            row[:, new] = self._compute(station, step, new)
-            values = row[column].take(clients)
-        return values
+            row = _Some(self._columns)
+        self._rows[station, step] = row  # now the last
+        new = row.missing(clients)
+        if new.size:
+            row.add(new, self._compute(station, step, new))
+        self._bytes += row.values.nbytes - before
+        while self._bytes > self._most_bytes and len(self._rows) > self._stations:
+            self._bytes -= self._rows.popitem(last=False)[1].values.nbytes
+        return row.read(clients, column)
+
+
+class _Everybody:
+    """A row with a place for each client: all look at an only station."""
+
+    def __init__(self, columns: int, clients: int) -> None:
+        self.values = np.full((columns, clients), np.nan)
+
+    def missing(self, clients: Index) -> Index:
+        """Those of whom nothing is known, each once."""
+        known: Array = self.values[0].take(clients)
+        if not np.isnan(known.sum()):
+            return clients[:0]
+        return np.unique(clients[np.isnan(known)])
+
+    def add(self, clients: Index, values: Array) -> None:
+        """Values [columns, n] of clients that were missing."""
+        self.values[:, clients] = values
+
+    def read(self, clients: Index, column: int) -> Array:
+        """Values of known clients, [n]."""
+        return np.asarray(self.values[column].take(clients))
+
+
+class _Some:
+    """A row of those who were asked about, by number: few look at one station of many."""
+
+    def __init__(self, columns: int) -> None:
+        self._known = np.empty(0, np.int64)
+        self.values = np.empty((columns, 0))
+
+    def missing(self, clients: Index) -> Index:
+        """See `_Everybody.missing`."""
+        at = self._known.searchsorted(clients)
+        if self._known.size:
+            new = self._known.take(at, mode="clip") != clients
+            clients = clients[new]
+        return np.unique(clients)
+
+    def add(self, clients: Index, values: Array) -> None:
+        """See `_Everybody.add`."""
+        at = self._known.searchsorted(clients)
+        self._known = np.insert(self._known, at, clients)
+        self.values = np.insert(self.values, at, values, axis=1)
+
+    def read(self, clients: Index, column: int) -> Array:
+        """See `_Everybody.read`."""
+        return np.asarray(self.values[column].take(self._known.searchsorted(clients)))

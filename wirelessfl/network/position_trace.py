@@ -31,7 +31,7 @@ class PositionTrace:
         InputError: If the file cannot be used; names the line.
 
     Attributes:
-        mean_speed_mps: Length of all paths over the time they take; 0 if nobody moves.
+        mean_speed_mps: Length of all paths over the time that clients move; 0 if nobody does.
     """
 
     def __init__(self, path: Path, clients: int, max_gap_s: float, sha256: str | None) -> None:
@@ -41,10 +41,10 @@ class PositionTrace:
         numbers = np.arange(clients)
         self._first = np.searchsorted(client, numbers)
         self._last = np.searchsorted(client, numbers, side="right") - 1
-        same = np.diff(client) == 0
-        length_m = np.hypot(*np.diff(self._xy_m, axis=0).T)[same].sum()
-        travel_s = np.diff(self._time_s)[same].sum()
-        self.mean_speed_mps = float(length_m / travel_s) if travel_s else 0.0
+        length_m = np.hypot(*np.diff(self._xy_m, axis=0).T)
+        moves = (np.diff(client) == 0) & (length_m > 0)
+        travel_s = np.diff(self._time_s)[moves].sum()
+        self.mean_speed_mps = float(length_m[moves].sum() / travel_s) if travel_s else 0.0
 
     @property
     def corners_m(self) -> Array:

@@ -5,6 +5,7 @@ when V = V(tau) + need. With unit weights and the time each flow needs alone, al
 bandwidth; with bits as the need and seconds per bit as the weight, all get the same rate.
 Working together: the work ahead of the link is that of a queue, whoever does it, and those present
 end with their busy period.
+If nobody leaves, the latter two are cumulative sums; with leavers, one walk over the events.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
+from wirelessfl.arrays import stable_order
 from wirelessfl.network.sharing import Floats, Ints
 
 _TIE = 1e-13  # relative: a flow ready this little before a busy period ends opens a new one
+_SMALLEST_SHRUNK = 1e-100  # then what is left is counted anew, long before it underflows
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,20 @@ def processor_sharing(
         until_s: When to stop.
         others: Weight of flows that are present throughout and will not end.
     """
-    end_s, left, goal = np.full(len(need), math.inf), need.copy(), need.copy()
     stays = start_s <= leave_s
     coming = np.flatnonzero(stays & (start_s > begin_s) & (start_s < until_s))
     there = np.flatnonzero(stays & (start_s <= begin_s))
     leaving = np.flatnonzero(stays & (leave_s < until_s))
     event_s = np.concatenate([start_s[coming], leave_s[leaving]])
-    order = np.argsort(event_s, kind="stable")
+    order = stable_order(event_s)
     who = np.concatenate([coming, leaving])[order]
-    heap = list(zip(need[there].tolist(), there.tolist(), strict=True))
+    heap = list(zip(need[there].tolist(), there.tolist(), strict=True)) if order.size else []
     heapify(heap)
-    present = np.zeros(len(need), bool)
-    present[there] = True
+    present = [False] * len(need)  # lists: a scalar of an array is slow to read
+    for flow in there.tolist():
+        present[flow] = True
+    needs, weights = need.tolist(), weight.tolist()
+    ends_s, lefts, goals = [math.inf] * len(need), need.tolist(), need.tolist()
     time_s, virtual, load = begin_s, 0.0, others + float(weight[there].sum())
     count, heaviest = len(there), load
     events = zip(event_s[order].tolist(), (order < len(coming)).tolist(), who.tolist(), strict=True)
@@ -82,29 +87,33 @@ def processor_sharing(
                 if next_s > at_s:
                     break
                 time_s, virtual = next_s, ahead
-                end_s[first], present[first] = time_s, False
-                count, load = count - 1, load - weight[first]
+                ends_s[first], present[first] = time_s, False
+                count, load = count - 1, load - weights[first]
             heappop(heap)
             if 2.0 * load < heaviest or not count:  # before differences lose their precision
                 load = heaviest = others + float(weight[[i for _, i in heap if present[i]]].sum())
         if count or others:
-            virtual += max(at_s - time_s, 0.0) / load
+            if at_s > time_s:
+                virtual += (at_s - time_s) / load
         else:
             virtual = 0.0
-        time_s = max(time_s, at_s)
+        if at_s > time_s:
+            time_s = at_s
         if joins:
-            goal[flow] = virtual + need[flow]
-            heappush(heap, (goal[flow], flow))
+            goals[flow] = virtual + needs[flow]
+            heappush(heap, (goals[flow], flow))
             present[flow] = True
-            count, load = count + 1, load + weight[flow]
-            heaviest = max(heaviest, load)
+            count, load = count + 1, load + weights[flow]
+            if load > heaviest:
+                heaviest = load
         elif present[flow]:
-            left[flow] = goal[flow] - virtual
+            lefts[flow] = goals[flow] - virtual
             present[flow] = False
-            count, load = count - 1, load - weight[flow]
+            count, load = count - 1, load - weights[flow]
 
+    end_s, left, goal = np.array(ends_s), np.array(lefts), np.array(goals)
     last = np.flatnonzero(present)
-    last = last[np.argsort(goal[last], kind="stable")]
+    last = last[stable_order(goal[last])]
     loads = others + np.cumsum(weight[last][::-1])[::-1]
     ends = time_s + np.cumsum(np.diff(goal[last], prepend=virtual) * loads)
     ended = int(np.searchsorted(ends, until_s, side="right"))
@@ -136,7 +145,7 @@ def busy_period_ends(alone_s: Floats, start_s: Floats) -> Floats:
 
     The work ahead of the link, W_k = max(W_{k-1}, tau_k) + alone_k, does not depend on who does it.
     """
-    order = np.argsort(start_s, kind="stable")
+    order = stable_order(start_s)
     start = start_s[order]
     clear_s = _clear_s(alone_s[order], start)
     opens = start[1:] >= clear_s[:-1] * (1.0 - _TIE)
@@ -159,7 +168,7 @@ def busy_period_left(alone_s: Floats, start_s: Floats, time_s: float) -> Floats:
     Those present have shares in proportion to what they need, so all of them shrink by the factor
     by which the work shrinks, from one arrival to the next.
     """
-    order = np.argsort(start_s, kind="stable")
+    order = stable_order(start_s)
     order = order[start_s[order] < time_s]
     left_s = alone_s.copy()
     if order.size:
@@ -170,10 +179,160 @@ def busy_period_left(alone_s: Floats, start_s: Floats, time_s: float) -> Floats:
     return left_s
 
 
+def sharing_squares(weight: Floats, start_s: Floats, end_s: Floats) -> Floats:
+    """The integral of (rate / bits sent)^2 of flows that share a link as in `processor_sharing`.
+
+    All rates go with 1 / (weight present), so with C = the integral of that and D = that of its
+    square, it is (D(end) - D(start)) / (C(end) - C(start))^2.
+
+    Args:
+        weight: By which each flow slows the others.
+        start_s: When each begins.
+        end_s: When each ends, later.
+
+    Returns:
+        Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
+    """
+    event_s, order = sweep(start_s, end_s)
+    load = np.cumsum(np.append(weight, -weight)[order])
+    idle = np.cumsum(np.where(order < len(weight), 1, -1)) == 0
+    pace = np.divide(1.0, load, out=np.zeros(len(load)), where=~idle)
+    waited = np.diff(event_s, append=event_s[-1:])
+    passed = np.empty((2, len(order)))
+    passed[:, order] = np.cumsum(waited * [pace, pace**2], axis=1) - waited * [pace, pace**2]
+    virtual, squared = passed[:, len(weight) :] - passed[:, : len(weight)]
+    per_s: Floats = squared / virtual**2
+    return per_s
+
+
+def busy_period_squares(
+    alone_s: Floats, start_s: Floats, leave_s: Floats, left: Floats, until_s: float
+) -> Floats:
+    """The integral up to `until_s` of (rate / bits at the start)^2 of flows that work together.
+
+    With W_k of work ahead after event k (an arrival, or a departure) and D_k to the next, those
+    present send the part D_k / W_k of what each has left, evenly. So for those who stay
+    Q_k = D_k / W_k^2 + (1 - D_k / W_k)^2 Q_{k+1}, and for one that leaves at event l with the part
+    f left it is Q_k - f^2 Q_l.
+
+    Args:
+        alone_s: Time each flow needs alone.
+        start_s: When each is ready.
+        leave_s: When each is abandoned if it has not ended, after it is ready.
+        left: Which part of each is left then, or at `until_s`; 0 for those that end.
+        until_s: When to stop.
+
+    Returns:
+        Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
+    """
+    n, gone = len(alone_s), np.flatnonzero((left > 0) & (leave_s < until_s))
+    event_s = np.minimum(np.append(start_s, leave_s[gone]), until_s)
+    order = stable_order(event_s)
+    event_s = event_s[order]
+    change_s = np.append(alone_s, -(left * alone_s)[gone])[order]
+    work_s = _clear_s(change_s, event_s) - event_s
+    work_s[work_s <= 1e-9 * np.abs(change_s)] = math.inf  # nobody is left; nothing is sent
+    part = np.minimum(np.diff(event_s, append=until_s) / work_s, 1.0)
+    squares, later = [], 0.0
+    for first, kept in zip(
+        (part / work_s)[::-1].tolist(), ((1.0 - part) ** 2)[::-1].tolist(), strict=True
+    ):
+        later = first + kept * later
+        squares.append(later)
+    every = np.empty(len(order))
+    every[order] = squares[::-1]
+    per_s = every[:n]
+    per_s[gone] -= left[gone] ** 2 * every[n:]
+    return per_s
+
+
+def working_together(
+    alone_s: Floats, start_s: Floats, leave_s: Floats, until_s: float
+) -> tuple[Floats, Floats]:
+    """Follow flows, some of which leave, that share a link such that all present finish together.
+
+    Those present shrink by one factor, so flow n has left alone_n F(t) / F(tau_n), and the work
+    ahead is W = F S with S the sum of alone_n / F(tau_n) over those present. Between events W falls
+    by one second a second; a leaver takes its part of S with it.
+
+    Args:
+        alone_s: Time each flow needs alone.
+        start_s: When each is ready.
+        leave_s: When each is abandoned; one that ends at that moment has ended.
+        until_s: When to stop.
+
+    Returns:
+        When each flow ended, infinity if it has not; and the time alone that each still needs, at
+        `until_s` or when it was abandoned.
+    """
+    end_s, left_s = np.full(len(alone_s), math.inf), alone_s.copy()
+    stays = start_s <= leave_s
+    coming, leaving = (np.flatnonzero(stays & (at_s < until_s)) for at_s in (start_s, leave_s))
+    event_s = np.append(start_s[coming], leave_s[leaving])
+    order = stable_order(event_s)
+    who = np.append(coming, leaving)[order].tolist()
+    scaled: dict[int, float] = {}  # alone_n / F(tau_n) of those present
+    time_s, shrunk, total, largest = -math.inf, 1.0, 0.0, 0.0
+    events = zip(event_s[order].tolist(), (order < len(coming)).tolist(), who, strict=True)
+    for at_s, joins, flow in events:
+        if scaled:
+            clear_s = time_s + shrunk * total
+            if at_s >= clear_s * (1.0 - _TIE):
+                end_s[list(scaled)] = clear_s
+                scaled.clear()
+            else:
+                shrunk *= (clear_s - at_s) / (clear_s - time_s)
+        if not scaled:
+            shrunk, total, largest = 1.0, 0.0, 0.0
+        time_s = at_s
+        if joins:
+            scaled[flow] = float(alone_s[flow]) / shrunk
+            total += scaled[flow]
+            largest = max(largest, total)
+        elif flow in scaled:
+            gone = scaled.pop(flow)
+            left_s[flow] = gone * shrunk
+            total -= gone
+        if 2.0 * total < largest or shrunk < _SMALLEST_SHRUNK:  # before precision is lost
+            scaled = {n: part * shrunk for n, part in scaled.items()}
+            shrunk, total = 1.0, math.fsum(scaled.values())
+            largest = total
+    if scaled:
+        clear_s, last = time_s + shrunk * total, list(scaled)
+        if clear_s <= until_s:
+            end_s[last] = clear_s
+        else:
+            left_s[last] = np.array(list(scaled.values())) * (clear_s - until_s) / total
+    left_s[np.isfinite(end_s)] = 0.0
+    return np.minimum(end_s, np.where(np.isfinite(end_s), leave_s, math.inf)), left_s
+
+
+def one_at_a_time(
+    alone_s: Floats, start_s: Floats, leave_s: Floats, order: Ints, until_s: float
+) -> tuple[Floats, Floats]:
+    """Follow flows, some of which leave, that are served one at a time in the given order.
+
+    Arguments and returns as for `working_together`; `order` is that of readiness.
+    """
+    end_s, left_s = np.full(len(alone_s), math.inf), alone_s.copy()
+    columns = (column[order].tolist() for column in (alone_s, start_s, leave_s))
+    clear_s = -math.inf
+    for flow, need_s, ready_s, gives_up_s in zip(order.tolist(), *columns, strict=True):
+        begin_s, stop_s = max(clear_s, ready_s), min(gives_up_s, until_s)
+        if begin_s >= stop_s:
+            continue
+        if begin_s + need_s <= stop_s:
+            end_s[flow], left_s[flow] = begin_s + need_s, 0.0
+        else:
+            left_s[flow] = need_s - (stop_s - begin_s)
+        clear_s = min(begin_s + need_s, stop_s)
+    return end_s, left_s
+
+
 def sweep(start_s: Floats, end_s: Floats) -> tuple[Floats, Ints]:
     """Starts and ends in order of time: when, and which of `[starts, ends]`."""
     event_s = np.append(start_s, end_s)
-    order = np.argsort(event_s, kind="stable")
+    order = stable_order(event_s)
     return event_s[order], order
 
 

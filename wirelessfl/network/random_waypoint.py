@@ -39,7 +39,7 @@ class RandomWaypoint(Walk):
         self._slow, self._fast = config.min_speed_mps, config.max_speed_mps
         self._pause_s, self._area, self._seed = config.pause_s, area, seed
         spread = self._fast - self._slow
-        self.mean_speed_mps = spread / math.log(self._fast / self._slow) if spread else self._slow
+        self.mean_speed_mps = spread / math.log1p(spread / self._slow) if spread else self._slow
         travel_s = 128.0 / (45.0 * math.pi) * area.radius_m / self.mean_speed_mps
         self._tick_s = travel_s + self._pause_s
         self._resting = self._pause_s / self._tick_s

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wirelessfl.network.fading import Direction
+from wirelessfl.network.fading import Direction, Index
 from wirelessfl.network.flows import Flows, RateSource
-from wirelessfl.network.sharing import Floats, Ints
+from wirelessfl.network.sharing import Floats
 
 
 class Remembered:
@@ -24,11 +24,11 @@ class Remembered:
         ask: The values, never NaN, of rows that are not known yet.
     """
 
-    def __init__(self, rows: int, ask: Callable[[Ints], Floats]) -> None:
+    def __init__(self, rows: int, ask: Callable[[Index], Floats]) -> None:
         self._known = np.full(rows, np.nan)
         self._ask = ask
 
-    def __call__(self, rows: Ints) -> Floats:
+    def __call__(self, rows: Index) -> Floats:
         """Values of some rows `[n]`."""
         new = rows[np.isnan(self._known[rows])]
         if new.size:
@@ -46,7 +46,7 @@ class Reports:
     _time_s: float = 0.0
     _per_hz: Remembered | None = None
 
-    def rate_bps(self, flows: Flows, rows: Ints, time_s: float, share_hz: Floats) -> Floats:
+    def rate_bps(self, flows: Flows, rows: Index, time_s: float, share_hz: Floats) -> Floats:
         """Bit/s of some rows with given shares `[rows]`, as of `time_s`."""
         if not self.source.proportional(self.direction):
             return self._ask(flows, rows, time_s, share_hz)
@@ -57,5 +57,5 @@ class Reports:
             )
         return self._per_hz(rows) * share_hz
 
-    def _ask(self, flows: Flows, rows: Ints, time_s: float, share_hz: Floats) -> Floats:
+    def _ask(self, flows: Flows, rows: Index, time_s: float, share_hz: Floats) -> Floats:
         return self.source.reported_rate_bps(self.direction, flows.client[rows], time_s, share_hz)

@@ -21,7 +21,7 @@ from wirelessfl import randomness
 Array = NDArray[np.float64]
 
 _WAVES = 256
-_ROWS = 2048  # places evaluated at once, to bound memory
+_ROWS = 64  # places evaluated at once, so that their waves stay in cache
 
 
 def gaussian_field(
@@ -46,7 +46,10 @@ def gaussian_field(
     field = np.empty(len(xy))
     for start in range(0, len(xy), _ROWS):
         x, y = xy[start : start + _ROWS, :1], xy[start : start + _ROWS, 1:]
-        field[start : start + _ROWS] = np.cos(x * kx + y * ky + phase).sum(axis=1)
+        waves = x * kx
+        waves += y * ky
+        waves += phase
+        field[start : start + _ROWS] = np.cos(waves, out=waves).sum(axis=1)
     field *= math.sqrt(2.0 / _WAVES)
     return field
 

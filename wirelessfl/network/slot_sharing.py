@@ -11,10 +11,11 @@ import math
 
 import numpy as np
 
+from wirelessfl.arrays import stable_order
 from wirelessfl.network.flows import Flows, State
 from wirelessfl.network.leap import Leap
 from wirelessfl.network.processor_sharing import processor_sharing
-from wirelessfl.network.sharing import Bools, Floats, Ints
+from wirelessfl.network.sharing import Floats, Ints
 
 _NEVER_S = 1e300  # alone, for a flow that gets nothing through
 _SLOTS_A_STEP = 64  # with events; then a state is handed back, which a later look can begin from
@@ -61,15 +62,15 @@ class _Walk:
         self.remaining_bits, self.end_s = state.remaining_bits.copy(), state.finish_s.copy()
         unfinished = np.isnan(state.finish_s)
         coming = np.flatnonzero(unfinished & ~state.present & (flows.ready_s <= flows.leave_s))
-        self._coming = coming[np.argsort(flows.ready_s[coming], kind="stable")]
+        self._coming = coming[stable_order(flows.ready_s[coming])]
         self._ready_s = flows.ready_s[self._coming]
         self._leave_s = np.sort(flows.leave_s[unfinished & np.isfinite(flows.leave_s)])
-        self._pace_bps = np.zeros(0)  # of `rows` with all of f, where the slot is known
+        self._pace_bps: Floats | None = None  # of `rows` with all of f, where the slot is known
 
     def go_to_event(self) -> None:
         """Go to the slot in which somebody comes, leaves or ends (or to where the walk ends)."""
         fluid, flows, rows = self._fluid, self._flows, self.rows
-        self._pace_bps = np.full(rows.size, math.nan)
+        self._pace_bps = None
         late = int(np.searchsorted(self._leave_s, self.time_s, side="right"))
         event_s = min(_first(self._ready_s), _first(self._leave_s[late:]))
         limit_s = self._until_s
@@ -93,44 +94,56 @@ class _Walk:
         fluid, flows, start_s = self._fluid, self._flows, self.time_s
         slot = fluid.slot_at(start_s)
         end_s = min(self._until_s, fluid.slot_start_s(slot + 1))
+        old, rows, bits = self.rows.size, self.rows, self.bits
         joins = int(np.searchsorted(self._ready_s, end_s))
-        new, self._coming = self._coming[:joins], self._coming[joins:]
-        old, self._ready_s = self.rows.size, self._ready_s[joins:]
-        rows = np.append(self.rows, new)
-        bits = np.append(self.bits, self.remaining_bits[new])
-        pace_bps = np.append(self._pace_bps, np.full(joins, math.nan))
-        unknown = np.isnan(pace_bps)
-        if unknown.any():
-            pace_bps[unknown] = self._alone_bps(rows[unknown], slot)
-        alone_s = np.where(bits > 0, _NEVER_S, 0.0)
-        np.divide(bits, pace_bps, out=alone_s, where=(pace_bps > 0) & (bits > 0))
+        if joins:
+            new, self._coming = self._coming[:joins], self._coming[joins:]
+            self._ready_s = self._ready_s[joins:]
+            rows, bits = np.append(rows, new), np.append(bits, self.remaining_bits[new])
+        pace_bps = self._paces(rows, slot)
+        alone_s = _alone_s(bits, pace_bps)
 
-        leave_s = flows.leave_s[rows]
-        some = leave_s < end_s
-        some[old:] = True
-        some |= _may_end(alone_s, some, end_s - start_s)
+        leaves = np.zeros(0, np.int64)
+        if self._leave_s.size:
+            leaves = np.flatnonzero(flows.leave_s[rows] <= end_s)
+        some = _may_end(alone_s, old, leaves, end_s - start_s)
         shared = processor_sharing(
             alone_s[some],
-            np.ones(np.count_nonzero(some)),
+            np.ones(some.size),
             np.maximum(flows.ready_s[rows[some]], start_s),
-            leave_s[some],
+            flows.leave_s[rows[some]],
             start_s,
             end_s,
-            float(np.count_nonzero(~some)),
+            float(rows.size - some.size),
         )
-        ended_s = np.full(rows.size, math.inf)
-        ended_s[some] = shared.end_s
+        alone_s -= shared.virtual
         alone_s[some] = shared.left
-        alone_s[~some] -= shared.virtual
-        bits = np.where(pace_bps > 0, alone_s * pace_bps, bits)
-        even_bps = pace_bps / max(1, int(np.isinf(ended_s).sum()))
-        crumb = np.isinf(ended_s) & fluid.complete(flows.bits[rows], bits, even_bps, end_s)
-        ended_s[crumb & (leave_s >= end_s)] = end_s
-        bits[np.isfinite(ended_s)] = 0.0
-        self.end_s[rows] = np.where(np.isfinite(ended_s), ended_s, math.nan)
-        self.remaining_bits[rows] = bits
-        stays = np.isinf(ended_s) & (leave_s > end_s)
-        self.time_s, self.rows, self.bits = end_s, rows[stays], bits[stays]
+        left_bits = alone_s * pace_bps
+        if not pace_bps.all():
+            left_bits = np.where(pace_bps > 0, left_bits, bits)
+
+        ends = np.isfinite(shared.end_s)
+        ended, ended_s = some[ends], shared.end_s[ends]
+        left_bits[ended] = math.inf  # out of the way
+        even_bps = pace_bps / max(1, rows.size - ended.size)
+        crumbs = np.flatnonzero(fluid.complete(flows.bits[rows], left_bits, even_bps, end_s))
+        crumbs = crumbs[flows.leave_s[rows[crumbs]] >= end_s]
+        left_bits[ended] = left_bits[crumbs] = 0.0
+        self.end_s[rows[ended]], self.end_s[rows[crumbs]] = ended_s, end_s
+        gone = np.concatenate([ended, crumbs, leaves])
+        if gone.size:
+            self.remaining_bits[rows[gone]] = left_bits[gone]
+            stays = np.ones(rows.size, bool)
+            stays[gone] = False
+            rows, left_bits = rows[stays], left_bits[stays]
+        self.time_s, self.rows, self.bits = end_s, rows, left_bits
+
+    def _paces(self, rows: Ints, slot: int) -> Floats:
+        """Rates in a slot with all of f, of those present and those who come in it `[rows]`."""
+        if self._pace_bps is None:
+            return self._alone_bps(rows, slot)
+        new = rows[len(self._pace_bps) :]
+        return np.append(self._pace_bps, self._alone_bps(new, slot)) if new.size else self._pace_bps
 
     def _alone_bps(self, rows: Ints, slot: int) -> Floats:
         all_hz = np.full(rows.size, self._fluid.bandwidth_hz)
@@ -141,17 +154,38 @@ def _first(times_s: Floats) -> float:
     return float(times_s[0]) if times_s.size else math.inf
 
 
-def _may_end(alone_s: Floats, some: Bools, length_s: float) -> Bools:
-    """Which flows could end within a time, given `some` that may be absent during part of it.
+def _alone_s(bits: Floats, pace_bps: Floats) -> Floats:
+    """Time each flow needs at its pace; 0 without bits, and very long without a pace."""
+    if bits.all() and pace_bps.all():
+        return bits / pace_bps
+    alone_s = np.where(bits > 0, _NEVER_S, 0.0)
+    return np.divide(bits, pace_bps, out=alone_s, where=(pace_bps > 0) & (bits > 0))
+
+
+def _may_end(alone_s: Floats, old: int, leaves: Ints, length_s: float) -> Ints:
+    """Which flows could end within a time, or may be absent during part of it.
 
     Virtual time passes at most length / (flows that stay): those it may reach are taken out of
     those that stay, until there are no more of them.
+
+    Args:
+        alone_s: Time each flow needs alone.
+        old: So many, the first, are there from the start.
+        leaves: Which flows leave.
+        length_s: The time.
     """
-    may_end = np.zeros(len(alone_s), bool)
+    others_s = alone_s[:old]
+    if leaves.size:
+        others_s = np.delete(others_s, leaves[leaves < old])
+    may_end = 0
     while True:
-        staying = np.count_nonzero(~(some | may_end))
-        reach_s = length_s / staying if staying else math.inf
-        wider = alone_s <= reach_s * (1.0 + 1e-12)
-        if np.array_equal(wider, may_end):
-            return may_end
+        staying = len(others_s) - may_end
+        reach_s = length_s / staying * (1.0 + 1e-12) if staying else math.inf
+        wider = int(np.count_nonzero(others_s <= reach_s))
+        if wider == may_end:
+            break
         may_end = wider
+    some = alone_s <= reach_s
+    some[old:] = True
+    some[leaves] = True
+    return np.flatnonzero(some)

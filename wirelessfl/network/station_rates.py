@@ -143,7 +143,7 @@ class StationRates(Rates):
     ) -> Array:
         """See `Rates.rate_bps`."""
         steps, column = self._gains.steps.of_slots(slots, self.slot_s)
-        mean_snr = self._mean_snr(direction, clients, steps, share_hz)
+        mean_snr = self.mean_snr(direction, clients, steps, share_hz)
         rows = max(1, _BLOCK // max(1, len(slots)))
         if len(clients) <= rows:
             return self._rate_block(direction, clients, slots, share_hz, mean_snr, column)
@@ -159,7 +159,7 @@ class StationRates(Rates):
         """See `Rates.proportional`; a narrowing client's rate is concave in its share."""
         return not self._budgets[direction].narrowing
 
-    def _mean_snr(
+    def mean_snr(
         self, direction: Direction, clients: Index, steps: Index, share_hz: Array
     ) -> Array:
         """SINR without small-scale fading, [n, steps]."""

@@ -25,6 +25,7 @@ class Config(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
+        str_min_length=0,  # a bound, even this, makes pydantic refuse half a surrogate pair
     )
 
 

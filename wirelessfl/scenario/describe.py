@@ -30,7 +30,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Kind:
-    """One thing a `kind:` (or a device's name) can say, and the fields that go with it."""
+    """One thing a `kind:` (or a device's name) can say, and the fields that go with it.
+
+    A field that is one of a few words, such as `association`, is a single entry with all of them.
+    """
 
     topic: str
     name: str
@@ -78,6 +81,7 @@ def list_kinds(topic: str | None = None) -> list[Kind]:
     topics = list(dict.fromkeys(kind.topic for kind in found))
     if topic is not None and topic not in topics:
         raise InputError(f"unknown topic {topic!r}; {suggestion(topic, topics)}")
+    found.sort(key=lambda kind: topics.index(kind.topic))
     return [kind for kind in found if topic in (None, kind.topic)]
 
 
@@ -97,14 +101,16 @@ def list_text(topic: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def _kinds_of(model: type[Config]) -> Iterator[Kind]:
+def _kinds_of(model: type[Config], within_kind: bool = False) -> Iterator[Kind]:
     """The kinds below a section, in schema order, each before those below it."""
     for name, field in yaml_fields(model).items():
         annotation = field.rebuild_annotation()
         for kind, variant in kinds(annotation).items():
             yield Kind(name, kind, _summary(variant), tuple(_options(variant)))
+        if len(words := _words(annotation)) > 1 and not within_kind:  # else it is an option there
+            yield Kind(name, " | ".join(words), field.description or "", ())
         for section in sections(annotation):
-            yield from _kinds_of(section)
+            yield from _kinds_of(section, within_kind or "kind" in section.model_fields)
 
 
 def _summary(model: type[Config]) -> str:
@@ -128,7 +134,6 @@ def _default(field: FieldInfo) -> str:
     annotation = field.rebuild_annotation()
     dimension = next((p for p in parts(annotation) if isinstance(p, Dimension)), None)
     default = field.get_default(call_default_factory=True)
-    choices = [c for p in parts(annotation) if get_origin(p) is Literal for c in get_args(p)]
     if field.is_required():
         text = "(required)"
     elif isinstance(default, Config):
@@ -137,10 +142,15 @@ def _default(field: FieldInfo) -> str:
         text = dimension.format(default)
     else:
         text = default if isinstance(default, str) else json.dumps(to_jsonable_python(default))
-    others = [str(choice) for choice in choices if choice != default]
+    others = [word for word in _words(annotation) if word != str(default)]
     if dimension is not None and not isinstance(default, float | int):
         others.append(f"e.g. {dimension.example}")
     return f"{text} (or {', '.join(others)})" if others else text
+
+
+def _words(annotation: Any) -> list[str]:
+    """The words (or numbers) that an annotation allows by name."""
+    return [str(c) for p in parts(annotation) if get_origin(p) is Literal for c in get_args(p)]
 
 
 def _catalogue() -> Iterator[Kind]:

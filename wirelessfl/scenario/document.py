@@ -112,25 +112,31 @@ class Scenario(Config):
                 f"has {len(placement.distances_m)} values for {clients} clients (devices.count); "
                 "give one for each, or a single one for all",
             )
-        if isinstance(self.learning.task, NoTask):
-            self._check_timing_only()
-        self._check_ranks(("strategy",), self.strategy)
+        self._check_task()
+        self._check_strategy(("strategy",), self.strategy)
         for name, strategy in self.strategies.items():
-            self._check_ranks(("strategies", name), strategy)
+            self._check_strategy(("strategies", name), strategy)
         return self
 
-    def _check_timing_only(self) -> None:
-        if self.stop.target is not None:
+    def _check_task(self) -> None:
+        task, target = self.learning.task, self.stop.target
+        if isinstance(task, NoTask):
+            if target is not None:
+                raise MisfitError(
+                    ("stop", "target"),
+                    "is never reached where nothing is learnt (task: {kind: none})",
+                )
+            if why := _needs_training(self.strategy):
+                raise MisfitError(("strategy",), why)
+        elif target is not None and target.metric not in task.metrics:
             raise MisfitError(
-                ("stop", "target"), "is never reached where nothing is learnt (task: {kind: none})"
-            )
-        if isinstance(self.strategy, Adaptive | AdaptivePaper):
-            raise MisfitError(
-                ("strategy",),
-                f"{self.strategy.kind!r} {_PLANS_FROM_TRAINING}",
+                ("stop", "target", "metric"),
+                f"{target.metric!r} is not measured by the task {task.kind!r}, which has: "
+                f"{', '.join(task.metrics)}",
             )
 
-    def _check_ranks(self, path: tuple[str, ...], strategy: StrategyConfig) -> None:
+    def _check_strategy(self, path: tuple[str, ...], strategy: StrategyConfig) -> None:
+        self.network.check_rule((*path, "bandwidth"), strategy.bandwidth)
         largest = self.learning.lora.rank
         for field in ("rank", "k_min"):
             rank = getattr(strategy.adapter, field, None)
@@ -148,7 +154,7 @@ class Scenario(Config):
                 any kind of strategy (with its defaults).
 
         Raises:
-            InputError: If it is none of these.
+            InputError: If it is none of these, or needs training where nothing is learnt.
         """
         presets = kinds(StrategyConfig)
         strategy: Config
@@ -161,6 +167,8 @@ class Scenario(Config):
         else:
             known = [*self.strategies, *presets]
             raise InputError(f"unknown strategy {name!r}; {suggestion(name, known)}")
+        if isinstance(self.learning.task, NoTask) and (why := _needs_training(strategy)):
+            raise InputError(f"strategy {why}")
         return self.model_copy(update={"strategy": strategy, "strategies": {}})
 
     def timing_only(self) -> Scenario:
@@ -169,8 +177,8 @@ class Scenario(Config):
         Raises:
             InputError: If its strategy plans from what real training shows.
         """
-        if isinstance(self.strategy, Adaptive | AdaptivePaper):
-            raise InputError(f"strategy {self.strategy.kind!r} {_PLANS_FROM_TRAINING}")
+        if why := _needs_training(self.strategy):
+            raise InputError(f"strategy {why}")
         if isinstance(self.learning.task, NoTask):
             return self
         learning = self.learning.model_copy(update={"task": NoTask()})
@@ -178,10 +186,14 @@ class Scenario(Config):
         return self.model_copy(update={"learning": learning, "stop": stop})
 
 
-_PLANS_FROM_TRAINING = (
-    "plans from the updates of real training, and a timing-only run (task: {kind: none}) has "
-    "none; choose another kind, e.g. uniform"
-)
+def _needs_training(strategy: Config) -> str | None:
+    """Why a strategy cannot decide where nothing is learnt, or None if it can."""
+    if not isinstance(strategy, Adaptive | AdaptivePaper):
+        return None
+    return (
+        f"{strategy.kind!r} plans from the updates of real training, and a timing-only run (task: "
+        "{kind: none}) has none; choose another kind, e.g. uniform"
+    )
 
 
 def dump(scenario: Scenario) -> str:

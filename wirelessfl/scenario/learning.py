@@ -5,7 +5,7 @@ Data only: `wirelessfl.learning` turns it into models, data sets and gradients.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,9 @@ DIGITS_SAMPLES = 1203
 
 class DigitsTask(Config):
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels: ten classes, nothing to download."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
+    """What its evaluation measures."""
 
     kind: Literal["digits"] = "digits"
 

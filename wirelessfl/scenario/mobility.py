@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from wirelessfl.scenario.base import Config, FileHash, FileName
 from wirelessfl.scenario.units import MetresPerSecond, Seconds
 
+_FASTEST_MPS = 1e4  # nothing on the ground or above it is faster
+
 
 class StaticMobility(Config):
     """Clients stay where `placement` puts them."""
@@ -22,10 +24,10 @@ class MovingConfig(Config):
     kind: str
     update_s: Seconds = Field(
         1.0,
-        gt=0,
+        ge=1e-3,
         alias="update",
         description="Path loss, shadowing and serving station are those of the place at the last "
-        "whole multiple of this time.",
+        "whole multiple of this time, at least 1 ms.",
     )
 
 
@@ -39,12 +41,17 @@ class RandomWaypointMobility(MovingConfig):
     kind: Literal["random_waypoint"] = "random_waypoint"
     min_speed_mps: MetresPerSecond = Field(
         0.5,
-        gt=0,
+        ge=1e-3,
         alias="min_speed",
-        description="Lowest speed of a leg; above 0, for at 0 clients freeze in the long run.",
+        description="Lowest speed of a leg, at least 1 mm/s: near 0 clients freeze in the long "
+        "run.",
     )
     max_speed_mps: MetresPerSecond = Field(
-        1.5, gt=0, alias="max_speed", description="Highest speed of a leg."
+        1.5,
+        gt=0,
+        le=_FASTEST_MPS,
+        alias="max_speed",
+        description="Highest speed of a leg, at most 10,000 m/s.",
     )
     pause_s: Seconds = Field(0.0, ge=0, alias="pause", description="Rest after each leg.")
 
@@ -63,11 +70,16 @@ class GaussMarkovMobility(MovingConfig):
 
     kind: Literal["gauss_markov"] = "gauss_markov"
     mean_speed_mps: MetresPerSecond = Field(
-        10.0, gt=0, alias="mean_speed", description="Mean speed."
+        10.0,
+        gt=0,
+        le=_FASTEST_MPS,
+        alias="mean_speed",
+        description="Mean speed, at most 10,000 m/s.",
     )
     speed_sigma_mps: MetresPerSecond = Field(
         2.0,
         ge=0,
+        le=_FASTEST_MPS,
         alias="speed_sigma",
         description="Standard deviation of speed; where speed is negative a client backs up.",
     )

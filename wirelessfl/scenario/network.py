@@ -19,6 +19,7 @@ from wirelessfl.scenario.place import Cells, FixedPlacement, Placement, UniformP
 from wirelessfl.scenario.radio import (
     Fading,
     GapRate,
+    Jakes,
     PathLoss,
     Rate,
     RayleighBlock,
@@ -27,10 +28,16 @@ from wirelessfl.scenario.radio import (
     Tr38901PathLoss,
     Tr38901Shadowing,
 )
-from wirelessfl.scenario.sharing import EqualShare, SharingConfig
+from wirelessfl.scenario.sharing import (
+    EqualFinish,
+    EqualShare,
+    SharingConfig,
+    lives_from_slots,
+)
 from wirelessfl.scenario.topology import Backhaul, SingleTopology, TopologyConfig
 from wirelessfl.scenario.units import Db, Dbm, Hertz, Seconds
 
+Fidelity = Literal["exact", "ergodic"]
 Engine = Literal["auto", "slotted", "virtual_time"]
 
 _ENGINE = (
@@ -149,6 +156,14 @@ class NetworkConfig(Config):
         description="Measured rates, in place of placement, mobility, interference, powers, path "
         "loss, shadowing, fading and rate, which then decide nothing.",
     )
+    fidelity: Fidelity = Field(
+        "exact",
+        description="exact: every coherence slot is followed; ergodic: transfers go at the mean "
+        "rate over the fading and take a random time around that, an approximation for transfers "
+        "of 100 coherence times and more (the summary counts shorter ones) at the cost of a "
+        "channel that does not fade. Not for jakes, replay, multicast, or rules that divide every "
+        "slot.",
+    )
     report_window_s: Seconds = Field(
         1.0,
         gt=0,
@@ -166,6 +181,51 @@ class NetworkConfig(Config):
                 "where clients start; write placement: {kind: uniform}",
             )
         return self
+
+    @model_validator(mode="after")
+    def _ergodic_needs_no_slots(self) -> NetworkConfig:
+        if self.fidelity == "exact":
+            return self
+        if self.replay is not None:
+            raise MisfitError(
+                ("replay",),
+                "measured rates have no law to take means over; write fidelity: exact",
+            )
+        if isinstance(self.fading, Jakes):
+            raise MisfitError(
+                ("fading",),
+                "jakes does not go with fidelity: ergodic, as the correlation of its power has no "
+                "integral; write rayleigh_block, or fidelity: exact",
+            )
+        for link in ("uplink", "downlink"):
+            if getattr(self, link).engine == "slotted":
+                raise MisfitError(
+                    (link, "engine"),
+                    "slotted follows coherence slots, which fidelity: ergodic does away with; "
+                    "write auto, or fidelity: exact",
+                )
+        if self.downlink.mode == "multicast":
+            raise MisfitError(
+                ("downlink", "mode"),
+                "multicast goes at the rate of the worst in each coherence slot, which fidelity: "
+                "ergodic does away with; write unicast, or fidelity: exact",
+            )
+        self.check_rule(("downlink", "sharing"), self.downlink.sharing)
+        return self
+
+    def check_rule(self, path: tuple[str, ...], rule: SharingConfig) -> None:
+        """Refuse a rule at `path` that this network cannot follow.
+
+        Raises:
+            MisfitError: If it divides every coherence slot, and there are none.
+        """
+        if self.fidelity == "ergodic" and lives_from_slots(rule):
+            resolve = ", resolve: every_slot" if isinstance(rule, EqualFinish) else ""
+            raise MisfitError(
+                path,
+                f"{rule.kind}{resolve} divides every coherence slot anew, which network.fidelity: "
+                "ergodic does away with; write another rule, or fidelity: exact",
+            )
 
     @model_validator(mode="after")
     def _tables_belong_to_the_environment(self) -> NetworkConfig:

@@ -209,9 +209,16 @@ class GapRate(RateConfig):
 
 
 class CqiRate(RateConfig):
-    """Efficiency of the best CQI whose SNR threshold is met (TS 38.214 Table 5.2.2.1-2)."""
+    """Efficiency of the best CQI whose SNR threshold is met (TS 38.214 Table 5.2.2.1-2).
+
+    At its threshold a CQI loses a tenth of its blocks, so a tenth is sent again by default.
+    """
 
     kind: Literal["cqi"] = "cqi"
+    harq: Harq | None = Field(
+        Harq(),
+        description="Divide rates by the expected transmissions; null counts lost blocks as sent.",
+    )
 
 
 Rate = Annotated[ShannonRate | GapRate | CqiRate, Field(discriminator="kind")]

@@ -62,3 +62,9 @@ SharingConfig = Annotated[
     EqualShare | WorkConserving | EqualFinish | MaxMin | TdmaFifo | ProportionalFair,
     Field(discriminator="kind"),
 ]
+
+
+def lives_from_slots(config: SharingConfig) -> bool:
+    """Whether a rule divides every coherence slot anew."""
+    by_slot = isinstance(config, EqualFinish) and config.resolve == "every_slot"
+    return by_slot or isinstance(config, ProportionalFair)

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from wirelessfl.scenario.base import Config
 
@@ -29,6 +31,13 @@ def yaml_text(value: Any) -> str:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 100
+    yaml.representer.add_representer(str, _text_node)
     stream = io.StringIO()
     yaml.dump(value, stream)
     return stream.getvalue()
+
+
+def _text_node(representer: SafeRepresenter, text: str) -> ScalarNode:
+    """Plain or quoted as need be; a NEL (U+0085) only survives as an escape in double quotes."""
+    style = '"' if "\x85" in text else None
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -146,16 +146,16 @@ class Cohort:
             times[times > self._until_s] = np.nan
         self.energy = self._spent()
 
-    @property
-    def outcome(self) -> NDArray[np.str_]:
-        """What became of each participant; exactly one of the outcomes in `trace.tables`.
+    def outcome(self, outcomes: tuple[str, ...]) -> Ints:
+        """What became of each participant, as an index into `outcomes`. [participants]
 
         'completed'; 'lost' (uploaded, but corrupt); 'dropped', 'crashed' or 'offline' (left by
         itself, the last also for want of charge); 'cancelled' (cut by the server).
         """
-        flags = [self.completed, self.lost, self.dropped, self.crashed, self.offline]
-        names = ["completed", "lost", "dropped", "crashed", "offline"]
-        return np.select(flags, names, default="cancelled")
+        code = np.full(len(self.completed), outcomes.index("cancelled"))
+        for name in ("completed", "lost", "dropped", "crashed", "offline"):
+            code[getattr(self, name)] = outcomes.index(name)
+        return code
 
     @property
     def receiving_s(self) -> Floats:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.cells import by_cell
+from wirelessfl.arrays import by_cell
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.network.channel import Channel
 from wirelessfl.network.flows import RateSource
@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MOST_SLOTS = 256  # over which a cohort's rates are averaged
+_BLOCK = 2**15  # (participant, slot) pairs looked at at once, so that rates stay in cache
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,19 @@ class EnergyMeter:
         begin, end = (np.floor(t / slot_s).astype(np.int64) for t in (from_s, from_s + sending_s))
         span = np.linspace(begin.min(), end.max(), min(_MOST_SLOTS, end.max() - begin.min() + 1))
         slots = span.astype(np.int64)
-        full_hz = np.full(len(begin), self._uplink.bandwidth_hz)
-        rate_bps = source.rate_bps("uplink", did.clients[sends], slots, full_hz)
-        total_bps = np.pad(rate_bps.cumsum(axis=1), ((0, 0), (1, 0)))
         first = np.minimum(np.searchsorted(slots, begin), len(slots) - 1)
         last = np.maximum(np.searchsorted(slots, end, side="right"), first + 1)
-        rows = np.arange(len(begin))
-        mean_bps = (total_bps[rows, last] - total_bps[rows, first]) / (last - first)
+        mean_bps = np.empty(len(begin))
+        at_once = max(1, _BLOCK // len(slots))
+        for start in range(0, len(begin), at_once):
+            some = slice(start, start + at_once)
+            clients = did.clients[sends[some]]
+            full_hz = np.full(len(clients), self._uplink.bandwidth_hz)
+            total_bps = np.zeros((len(clients), len(slots) + 1))
+            source.rate_bps("uplink", clients, slots, full_hz).cumsum(axis=1, out=total_bps[:, 1:])
+            rows, count = np.arange(len(clients)), last[some] - first[some]
+            sums_bps = total_bps[rows, last[some]] - total_bps[rows, first[some]]
+            mean_bps[some] = sums_bps / count
         ratio = np.divide(
             did.sent_bits[sends],
             mean_bps * sending_s,

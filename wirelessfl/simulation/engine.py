@@ -11,23 +11,16 @@ from typing import TYPE_CHECKING
 
 import simpy
 
-from wirelessfl.device.build import build_presence, build_queue
-from wirelessfl.device.fleet import build_fleet
-from wirelessfl.errors import InputError
 from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.network.access import Access
-from wirelessfl.network.channel import build_channel
-from wirelessfl.network.sharing import sharing_rule
-from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig, NoTask
-from wirelessfl.simulation.client import Hardware
-from wirelessfl.simulation.energy import EnergyMeter
 from wirelessfl.simulation.journal import Journal
 from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.server import Progress, Server
 from wirelessfl.simulation.training import RealTraining, TimingOnly, Training
+from wirelessfl.simulation.world import build_world
 from wirelessfl.strategy import build_strategy
 from wirelessfl.trace import Trace
 
@@ -54,24 +47,13 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
         DivergedError: If a client's training leaves the finite numbers.
     """
     started = time.perf_counter()
-    clients, seed = scenario.devices.count, scenario.seed
-    workload, training = _learning(scenario)
-    network = scenario.network
-    topology = build_topology(network, seed)
-    channel = build_channel(network, clients, seed, topology.xy_m)
-    fleet = build_fleet(scenario.devices, seed)
-    presence = build_presence(scenario.devices, seed)
-    gate = memory_gate(fleet, workload)
-    strategy = build_strategy(scenario.strategy, clients)
+    world = build_world(scenario)
+    strategy = build_strategy(scenario.strategy, scenario.devices.count)
     env = simpy.Environment()
-    hardware = Hardware(
-        access=Access(env, channel, topology, network, sharing_rule(strategy.bandwidth)),
-        fleet=fleet,
-        queue=build_queue(scenario.devices, fleet, seed),
-        presence=presence,
-        meter=EnergyMeter(fleet, channel, network.uplink),
-    )
-    journal = Journal(fleet, channel, scenario.trace.events)
+    hardware = world.hardware(env, strategy)
+    workload, training = _learning(scenario)
+    gate = memory_gate(world.fleet, workload)
+    journal = Journal(world.fleet, world.channel, scenario.trace.events)
     server = Server(
         env,
         scenario,
@@ -79,7 +61,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
         workload,
         training,
         strategy,
-        Observer(scenario, channel, topology, fleet, workload, presence, gate),
+        Observer(world, workload, gate),
         journal,
         on_progress,
     )
@@ -94,13 +76,14 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
         summary={
             "name": scenario.name,
             "strategy": scenario.strategy.kind,
-            "seed": seed,
+            "seed": scenario.seed,
             "fingerprint": fingerprint(scenario),
             "versions": {name: version(name) for name in RECORDED_VERSIONS},
             "target_reached": server.target_reached,
             "nobody_left": server.nobody_left,
             "memory": gate.summary(),
             "gradient_jobs": done["gradient_jobs"],
+            **_fidelity(hardware.access),
             "host": {
                 "python": platform.python_version(),
                 "machine": platform.machine(),
@@ -113,18 +96,20 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     )
 
 
+def _fidelity(access: Access) -> dict[str, dict[str, int]]:
+    """How many transfers were approximated, if any."""
+    if access.approximated is None:
+        return {}
+    transfers, short = access.approximated
+    return {"ergodic": {"transfers": transfers, "short": short}}
+
+
 def _learning(scenario: Scenario) -> tuple[Workload, Training]:
     """What a round costs the clients, and the model that it changes."""
     if isinstance(scenario.learning.task, NoTask):
         clients, seed = scenario.devices.count, scenario.seed
         return sized_workload(scenario.learning, clients, seed), TimingOnly()
     learner = shared_learner(scenario)
-    target = scenario.stop.target
-    if target is not None and target.metric not in learner.metrics:
-        raise InputError(
-            f"stop.target.metric is {target.metric!r}, but the task "
-            f"{scenario.learning.task.kind!r} has: {', '.join(learner.metrics)}"
-        )
     return learner.workload, RealTraining(learner)
 
 

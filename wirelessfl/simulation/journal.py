@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wirelessfl.arrays import stable_order
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.network.channel import Channel
 from wirelessfl.simulation.client import Cohort
 from wirelessfl.strategy.observation import Plan, RoundFeedback
 from wirelessfl.trace import Trace
 from wirelessfl.trace.recorder import Recorder
-from wirelessfl.trace.tables import SERVER
+from wirelessfl.trace.tables import EVENTS, OUTCOMES, SERVER, Words
 
 LEFT = ("dropped", "crashed", "offline", "lost")  # outcomes that the rounds table counts
 METRICS = ("loss", "accuracy", "perplexity")
+
+_Events = tuple[str, NDArray[np.float64], NDArray[np.int64]]  # what, when and to whom [events]
+_SERVER = np.array([SERVER])
 
 
 class Journal:
@@ -99,13 +103,13 @@ class Journal:
         )
         if len(clients):
             self._recorder.append_clients(self._client_columns(cohort, plan, weights, feedback))
-            self._client_events(cohort)
         self._events(
             number,
             [("round_start", cohort.start_s)]
             + [("plan", cohort.start_s)] * new_plan
             + [("aggregate", end_s)] * bool(len(feedback.clients))
             + [("evaluate", end_s)] * bool(metrics),
+            cohort,
         )
 
     def _client_columns(
@@ -122,13 +126,13 @@ class Journal:
         return {
             "round": np.full(n, cohort.work.round),
             "client": clients,
-            "profile": self._fleet.profile[clients],
+            "profile": Words(self._fleet.profiles, self._fleet.kind[clients]),
             "cell": cohort.cell,
             "distance_m": self._channel.distances_m(clients, cohort.start_s),
             "probability": plan.q[clients],
             "rank": plan.k[clients],
             "weight": weights,
-            "outcome": cohort.outcome,
+            "outcome": Words(OUTCOMES, cohort.outcome(OUTCOMES)),
             "download_start_s": np.full(n, cohort.start_s),
             "download_end_s": cohort.download_end_s,
             "compute_start_s": cohort.compute_start_s,
@@ -154,39 +158,26 @@ class Journal:
         """Nobody can be called upon, and round `number` has to wait."""
         self._events(number, [("wait", now_s)])
 
-    def _client_events(self, cohort: Cohort) -> None:
-        for event, times in (
-            ("download_end", cohort.download_end_s),
-            ("compute_start", cohort.compute_start_s),
-            ("compute_end", cohort.compute_end_s),
-            ("upload_start", cohort.compute_end_s),
-            ("upload_end", cohort.upload_end_s),
-            ("drop", np.where(cohort.dropped, cohort.leave_s, np.nan)),
-            ("crash", np.where(cohort.crashed, cohort.leave_s, np.nan)),
-            ("offline", np.where(cohort.offline, cohort.leave_s, np.nan)),
-            ("lost", np.where(cohort.lost, cohort.upload_end_s, np.nan)),
-        ):
-            happened = np.isfinite(times)
-            self._append_events(
-                event, times[happened], cohort.work.clients[happened], cohort.work.round
-            )
-
-    def _events(self, number: int, events: list[tuple[str, float]]) -> None:
-        for event, time_s in events:
-            self._append_events(event, np.array([time_s]), np.array([SERVER]), number)
-
-    def _append_events(
-        self, event: str, times: NDArray[np.float64], clients: NDArray[np.int64], number: int
+    def _events(
+        self, number: int, own: list[tuple[str, float]], cohort: Cohort | None = None
     ) -> None:
-        if self._keep_events and len(times):
-            self._recorder.append_events(
-                {
-                    "time_s": times,
-                    "round": np.full(len(times), number),
-                    "client": clients,
-                    "event": np.full(len(times), event),
-                }
-            )
+        """Events of a round (or between rounds): those of its cohort, then the server's own."""
+        if not self._keep_events:
+            return
+        happened = [] if cohort is None else _client_events(cohort)
+        happened += [(name, np.array([time_s]), _SERVER) for name, time_s in own]
+        names, times, clients = zip(*happened, strict=True)
+        code = np.repeat([EVENTS.index(name) for name in names], [len(some) for some in times])
+        time_s = np.concatenate(times)
+        order = stable_order(time_s)
+        self._recorder.append_events(
+            {
+                "time_s": time_s[order],
+                "round": np.full(len(time_s), number),
+                "client": np.concatenate(clients)[order],
+                "event": Words(EVENTS, code[order]),
+            }
+        )
 
     def trace(self, scenario_yaml: str, summary: dict[str, Any]) -> Trace:
         """The finished trace, with the totals of the run added to the summary."""
@@ -199,11 +190,30 @@ class Journal:
         }
         return Trace(
             rounds=rounds,
-            clients=self._recorder.clients(),
-            events=self._recorder.events(),
+            clients=self._recorder.clients,  # made when somebody looks at them
+            events=self._recorder.events,
             summary=summary | {"totals": totals},
             scenario_yaml=scenario_yaml,
         )
+
+
+def _client_events(cohort: Cohort) -> list[_Events]:
+    """What happened to whom, by kind of event."""
+    events = []
+    for name, times in (
+        ("download_end", cohort.download_end_s),
+        ("compute_start", cohort.compute_start_s),
+        ("compute_end", cohort.compute_end_s),
+        ("upload_start", cohort.compute_end_s),
+        ("upload_end", cohort.upload_end_s),
+        ("drop", np.where(cohort.dropped, cohort.leave_s, np.nan)),
+        ("crash", np.where(cohort.crashed, cohort.leave_s, np.nan)),
+        ("offline", np.where(cohort.offline, cohort.leave_s, np.nan)),
+        ("lost", np.where(cohort.lost, cohort.upload_end_s, np.nan)),
+    ):
+        happened = np.isfinite(times)
+        events.append((name, times[happened], cohort.work.clients[happened]))
+    return events
 
 
 def _metric_columns(metrics: dict[str, float]) -> dict[str, float]:

@@ -15,15 +15,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from wirelessfl.device.fleet import Fleet
-from wirelessfl.device.presence import Presence
 from wirelessfl.learning.workload import Workload
-from wirelessfl.network.channel import Channel
 from wirelessfl.network.fading import Direction
 from wirelessfl.network.reports import Remembered
-from wirelessfl.network.topology import Topology
-from wirelessfl.scenario import Scenario
 from wirelessfl.simulation.memory import MemoryGate
+from wirelessfl.simulation.world import World
 from wirelessfl.strategy.observation import Bools, Observation, RateReports
 
 REPORT_USERS = 10
@@ -32,18 +28,14 @@ REPORT_USERS = 10
 class Observer:
     """Makes the observation of each round from the world, and nothing but the measurable part."""
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        channel: Channel,
-        topology: Topology,
-        fleet: Fleet,
-        workload: Workload,
-        presence: Presence,
-        gate: MemoryGate,
-    ) -> None:
-        self._scenario, self._channel, self._topology = scenario, channel, topology
-        self._presence, self._max_rank, self._included = presence, gate.max_rank, gate.included
+    def __init__(self, world: World, workload: Workload, gate: MemoryGate) -> None:
+        self._scenario, self._channel, self._topology = (
+            world.scenario,
+            world.channel,
+            world.topology,
+        )
+        self._presence, fleet = world.presence, world.fleet
+        self._max_rank, self._included = gate.max_rank, gate.included
         weights = workload.weights
         held = np.where(gate.included, weights, 0.0)
         self._weights = weights if gate.included.all() else held / held.sum()

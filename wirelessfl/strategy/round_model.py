@@ -13,11 +13,11 @@ in series as one link, exact where a cell's transfers are alike (reconstructed).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from wirelessfl.cells import by_cell
+from wirelessfl.arrays import by_cell
 from wirelessfl.randomness import uniform
 from wirelessfl.scenario.sharing import SharingConfig
 from wirelessfl.strategy.observation import Floats, Ints, Observation
@@ -202,8 +202,9 @@ def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> F
     download_s = np.empty(len(alone_s))
     for _, own in by_cell(observation.cell[participants]):
         download_s[own] = overlap_s(alone_s[own], alone_s[own], np.ones(len(own)))
-    compute_s = observation.compute_fixed_s + k * observation.compute_per_rank_s
-    return np.asarray(download_s + compute_s[participants], dtype=np.float64)
+    compute_s = observation.compute_fixed_s[participants]
+    compute_s = compute_s + ranks * observation.compute_per_rank_s[participants]
+    return np.asarray(download_s + compute_s, dtype=np.float64)
 
 
 def expected_round_s(
@@ -230,12 +231,11 @@ def _crowd_round_s(observation: Observation, bandwidth: SharingConfig, q: Floats
 
     The larger a set, the nearer its duration is to the mean: a sum over thousands of clients.
     """
-    clients = np.arange(observation.clients)
     certain = bool(np.all((q == 0) | (q == 1)))
     sets = 1 if certain else int(np.clip(MEMBERSHIPS // q.sum(), 4, 64))
     total_s = 0.0
     for number in range(sets):
-        members = np.flatnonzero(uniform(0, "predicted-set", clients, number) < q)
+        members = np.flatnonzero(_set_draws(observation.clients, number) < q)
         seen = observation.only(members)
         if not members.size:
             total_s += observation.server_overhead_s
@@ -245,3 +245,9 @@ def _crowd_round_s(observation: Observation, bandwidth: SharingConfig, q: Floats
         model = _round_model(seen, bandwidth, k[members, None], np.zeros((members.size, 1)))
         total_s += model.round_s(np.ones(members.size), np.zeros(members.size, np.int64))
     return total_s / sets
+
+
+@lru_cache(maxsize=8)
+def _set_draws(clients: int, number: int) -> Floats:
+    """Draws that decide who is in the predicted set of a number, kept from round to round."""
+    return uniform(0, "predicted-set", np.arange(clients), number)

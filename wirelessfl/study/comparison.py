@@ -12,6 +12,7 @@ import pandas as pd
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target
 from wirelessfl.simulation import Progress
+from wirelessfl.simulation.world import check
 from wirelessfl.study.executor import Member, Outcome, finished_trace, run_members
 from wirelessfl.study.statistics import mean_interval, ratio_interval
 from wirelessfl.trace import Trace, plot_convergence, plot_round_breakdown
@@ -168,7 +169,8 @@ def compare(
         overwrite: Run finished members again and replace them.
 
     Raises:
-        InputError: On an unknown strategy, no target, or an `out` that holds other results.
+        InputError: On an unknown strategy, no target, an `out` that holds other results, or a
+            scenario that cannot be run (`wirelessfl.simulation.world.check`); nothing has run then.
     """
     strategies, seeds = tuple(dict.fromkeys(strategies)), tuple(dict.fromkeys(seeds))
     if not strategies or not seeds:
@@ -187,6 +189,10 @@ def compare(
     found = {m: None if overwrite else finished_trace(m) for m in members}
     outcomes: dict[Member, Outcome] = {m: t for m, t in found.items() if t is not None}
     waiting = [member for member in members if member not in outcomes]
+    for seed in seeds:
+        runs = [(m.strategy, m.scenario.strategy) for m in waiting if m.seed == seed]
+        if runs:
+            check(scenario.model_copy(update={"seed": seed}), runs)
     for member, outcome in chain(list(outcomes.items()), run_members(waiting, jobs, on_progress)):
         outcomes[member] = outcome
         if on_end is not None:

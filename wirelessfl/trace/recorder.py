@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, ROUNDS, to_arrow, to_frame
+from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, ROUNDS, coded, to_arrow, to_frame
 
 
 class Recorder:
@@ -25,15 +25,15 @@ class Recorder:
     def append_round(self, row: Mapping[str, Any]) -> None:
         """Add one round; a value per column, NaN where there is none."""
         columns = {name: np.asarray([value]) for name, value in row.items()}
-        self._parts["rounds"].append(to_arrow(columns, ROUNDS))
+        self._parts["rounds"].append(to_arrow(columns, coded(ROUNDS)))
 
     def append_clients(self, columns: Mapping[str, Any]) -> None:
         """Add the participants of a round; an array per column. [participants]"""
-        self._parts["clients"].append(to_arrow(columns, CLIENTS))
+        self._parts["clients"].append(to_arrow(columns, coded(CLIENTS)))
 
     def append_events(self, columns: Mapping[str, Any]) -> None:
         """Add events in any order of time; an array per column. [events]"""
-        self._parts["events"].append(to_arrow(columns, EVENT_LOG))
+        self._parts["events"].append(to_arrow(columns, coded(EVENT_LOG)))
 
     def rounds(self) -> pd.DataFrame:
         """One row a round, in the order given."""
@@ -46,8 +46,10 @@ class Recorder:
     def events(self) -> pd.DataFrame:
         """One row an event, by time; events of one instant stay in the order given."""
         events = to_frame(_joined(self._parts["events"], EVENT_LOG))
+        if events["time_s"].is_monotonic_increasing:  # as a run gives them: sorting would copy all
+            return events
         return events.sort_values("time_s", kind="stable", ignore_index=True)
 
 
 def _joined(parts: list[pa.Table], schema: pa.Schema) -> pa.Table:
-    return pa.concat_tables([schema.empty_table(), *parts])
+    return pa.concat_tables([coded(schema).empty_table(), *parts]).cast(schema)

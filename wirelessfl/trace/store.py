@@ -7,7 +7,8 @@ folder with a summary holds a whole run. Equal traces give equal bytes, but for 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,9 +28,16 @@ Curve = list[tuple[float, float]]
 _TABLES = {"rounds": ROUNDS, "clients": CLIENTS, "events": EVENT_LOG}
 
 
-@dataclass(frozen=True, eq=False)
+Table = pd.DataFrame | Callable[[], pd.DataFrame]
+
+
 class Trace:
     """Everything a run left behind.
+
+    Args:
+        rounds, clients, events: The tables, or functions that make them when first looked at.
+        summary: See below.
+        scenario_yaml: See below.
 
     Attributes:
         rounds: One row a round (round 0: the evaluation before the first).
@@ -41,11 +49,35 @@ class Trace:
     `wirelessfl.trace.tables` documents the columns and their units.
     """
 
-    rounds: pd.DataFrame
-    clients: pd.DataFrame
-    events: pd.DataFrame
-    summary: dict[str, Any]
-    scenario_yaml: str
+    def __init__(
+        self,
+        rounds: Table,
+        clients: Table,
+        events: Table,
+        summary: dict[str, Any],
+        scenario_yaml: str,
+    ) -> None:
+        self._given = {"rounds": rounds, "clients": clients, "events": events}
+        self.summary, self.scenario_yaml = summary, scenario_yaml
+
+    @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """See the class."""
+        return self._made("rounds")
+
+    @cached_property
+    def clients(self) -> pd.DataFrame:
+        """See the class."""
+        return self._made("clients")
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """See the class."""
+        return self._made("events")
+
+    def _made(self, name: str) -> pd.DataFrame:
+        given = self._given.pop(name)
+        return given() if callable(given) else given
 
     def curve(self, metric: Metric) -> Curve:
         """(simulated second, value) of every evaluation, in order."""
