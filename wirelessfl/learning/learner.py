@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.adapter import add_adapter
+from wirelessfl.learning.assemble import assemble
 from wirelessfl.learning.base import Progress
 from wirelessfl.learning.cohort import train_cohort
 from wirelessfl.learning.cost import count_step_cost
-from wirelessfl.learning.digits import digits_task
 from wirelessfl.learning.jobs import DivergedError, GradientJob, Update, Vector
 from wirelessfl.learning.layout import ADAPTER, layout_of
 from wirelessfl.learning.local import LocalResult, LocalWork, local_batches
@@ -29,10 +29,9 @@ from wirelessfl.learning.partition import partition
 from wirelessfl.learning.reference import train_one_by_one
 from wirelessfl.learning.task import Task, sample_losses
 from wirelessfl.learning.threads import torch_threads
-from wirelessfl.learning.tiny_vit import tiny_vit
 from wirelessfl.learning.workbench import Workbench
 from wirelessfl.learning.workload import Workload
-from wirelessfl.scenario.learning import LearningConfig, TinyVit
+from wirelessfl.scenario.learning import LearningConfig
 
 _EVALUATION_BATCH = 128
 _MOST_LOSS = 700.0  # whose exponential is still a number
@@ -54,9 +53,8 @@ def build_learner(
     Raises:
         InputError: The section asks for something the task or the model cannot give.
     """
-    assert isinstance(config.model, TinyVit)
-    task = digits_task()
-    model = add_adapter(tiny_vit(config.model, task, progress), config.lora, seed)
+    base, task = assemble(config, progress)
+    model = add_adapter(base, config.lora, seed)
     return Learner(config, task, model, clients, seed)
 
 

@@ -1,0 +1,20 @@
+"""From the `learning` section to a base model and the task as it reads it."""
+
+from __future__ import annotations
+
+from wirelessfl.learning.base import Base, Progress
+from wirelessfl.learning.digits import digits_task
+from wirelessfl.learning.task import Task
+from wirelessfl.learning.tiny_vit import tiny_vit
+from wirelessfl.scenario.learning import LearningConfig, TinyVit
+
+
+def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[Base, Task]:
+    """The base model, with a fresh head for the task if it needs one, and the task.
+
+    Raises:
+        InputError: If a file cannot be used, or the model does not go with the task.
+    """
+    task = digits_task()
+    assert isinstance(config.model, TinyVit)
+    return tiny_vit(config.model, task, progress), task
