@@ -29,11 +29,12 @@ INTRODUCTION = """# Benchmarks
 repeats (three where one takes 20 s or more) and [smallest, largest]; peak memory is that of the
 whole process, the packages included (190 MiB for a whole run before anything is simulated, 65 MiB
 for a link, 560 MiB with torch). Times are of one process and one thread. A run's time is that of
-`simulate`, from the scenario to the finished trace, without importing packages.
+`simulate`, from the scenario to the finished trace, without importing packages. Tables for pandas
+are made when somebody looks at them; that time is in the JSON (`tables_s`), not in these figures.
 """
 
-GROWTH_TEXT = """Counted is the whole time of `simulate` (set-up, the strategy's work over all
-clients, and the trace included) over the participants of all rounds: what a participant's round
+GROWTH_TEXT = """Counted is the whole time of `simulate` (set-up and the strategy's work over
+all clients included) over the participants of all rounds: what a participant's round
 costs. From 1,000 to 1,000,000 clients it should not grow more than {most:g}x; it grows {grows:.1f}x
 ({verdict}). Up to 10,000 clients everybody takes part; beyond, 10,000 of them on average, so the
 last rows also pay for what is done for each client, chosen or not, and for the path loss of all who

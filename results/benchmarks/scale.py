@@ -76,6 +76,8 @@ def run(
         trace = simulate(scenario)
         elapsed_s = time.perf_counter() - started
         rows = len(trace.clients)
+        table_rows = rows + len(trace.events)
+        tables_s = time.perf_counter() - started - elapsed_s
         host = trace.summary["host"]
         return {
             "value": elapsed_s,
@@ -84,6 +86,8 @@ def run(
             "event_loop_s": host["event_loop_s"],
             "us_per_participant_round": 1e6 * elapsed_s / rows,
             "participant_rounds": rows,
+            "table_rows": table_rows,
+            "tables_s": tables_s,
         }
 
     return measure

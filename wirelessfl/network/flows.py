@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -58,6 +59,11 @@ class Flows:
     leave_s: Floats
     stream: Ints
     pace: Floats
+
+    @cached_property
+    def paced(self) -> bool:
+        """Whether any flow has a pace other than 1."""
+        return bool((self.pace != 1.0).any())
 
     def take(self, rows: Ints) -> Flows:
         """Some of the rows."""

@@ -132,7 +132,7 @@ class Fluid:
     def rate_bps(self, flows: Flows, rows: Ints, slots: Ints, share_hz: Floats) -> Floats:
         """What gets through, bit/s `[rows, slots]`."""
         rate_bps = self.source.rate_bps(self.direction, flows.client[rows], slots, share_hz)
-        return rate_bps * flows.pace[rows, None]
+        return rate_bps * flows.pace[rows, None] if flows.paced else rate_bps
 
     def reported_bps(self, flows: Flows, rows: Ints, time_s: float, share_hz: Floats) -> Floats:
         """What the base station believes at a time, bit/s `[rows]`; the same all through a slot.
