@@ -83,6 +83,8 @@ def run(
         console.print(f"target {target}: {reached}")
     print_warnings([trace])
     console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
+    if trace.summary["diverged"]:
+        raise typer.Exit(1)
     if require_target and not trace.summary["target_reached"]:
         raise typer.Exit(3)
 

@@ -136,6 +136,8 @@ def _warnings(trace: Trace) -> Iterator[str]:
             f"{memory['capped']} clients train fewer ranks than the adapter has: more do not fit "
             "their memory"
         )
+    if trace.summary["diverged"]:
+        yield f"a run stopped early: {trace.summary['diverged']}"
     if trace.summary["nobody_left"]:
         yield "a run ended early, as no client would ever have been available again"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch.nn import functional as F  # noqa: N812
 
 from tests.learning.conftest import SEED, small_config, trained
@@ -45,9 +45,8 @@ def test_an_unknown_target_is_refused_with_the_choices():
         build_learner(small_config(lora={"targets": ["query"]}), 5, 0)
 
 
-def test_payload_at_full_rank_is_the_saved_adapter_to_the_byte(learner: Learner, tmp_path: Path):
-    learner.save_adapter(learner.initial, tmp_path)
-    tensors = load_file(tmp_path / "adapter_model.safetensors").values()
+def test_payload_at_full_rank_is_the_saved_adapter_to_the_byte(learner: Learner):
+    tensors = load(learner.adapter_files(learner.initial)["adapter_model.safetensors"]).values()
     assert learner.workload.payload_bits(learner.rank) == 8 * sum(t.nbytes for t in tensors)
 
 
@@ -61,7 +60,8 @@ def test_payload_at_lower_rank_is_what_an_update_can_carry(learner: Learner):
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # asked by PEFT
 def test_a_saved_adapter_gives_the_same_logits_in_peft(learner: Learner, tmp_path: Path):
     vector = trained(learner, 1)
-    learner.save_adapter(vector, tmp_path)
+    for name, data in learner.adapter_files(vector).items():
+        (tmp_path / name).write_bytes(data)
     base = tiny_vit(learner._config.model, digits_task()).model.eval()
     loaded = PeftModel.from_pretrained(base, str(tmp_path))
     learner.layout.write(learner._model, vector)
@@ -70,11 +70,10 @@ def test_a_saved_adapter_gives_the_same_logits_in_peft(learner: Learner, tmp_pat
         assert torch.equal(loaded(inputs).logits, learner._model(inputs).logits)
 
 
-def test_saving_twice_writes_the_same_bytes(learner: Learner, tmp_path: Path):
-    for folder in ("one", "two"):
-        learner.save_adapter(trained(learner, 1), tmp_path / folder)
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+def test_saving_twice_gives_the_same_bytes(learner: Learner):
+    one, two = (learner.adapter_files(trained(learner, 1)) for _ in range(2))
+    assert one == two
+    assert set(one) == {"adapter_model.safetensors", "adapter_config.json"}
 
 
 def test_evaluation_is_the_plain_mean_over_the_test_set(learner: Learner):

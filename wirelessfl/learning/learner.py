@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from peft import PeftModel, get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import save
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.adapter import add_adapter
@@ -113,7 +115,9 @@ class Learner:
             local=self._config.local,
         )
 
-    def train(self, jobs: Sequence[GradientJob], models: Mapping[int, Vector]) -> list[Update]:
+    def train(
+        self, jobs: Sequence[GradientJob], models: Mapping[int, Vector]
+    ) -> list[Update | None]:
         """Runs local training for every job.
 
         Jobs are sorted by (version, round, client) and cut into cohorts of `cohort_width`. What a
@@ -125,10 +129,11 @@ class Learner:
             models: Global model `[parameters]` of every version that the jobs name.
 
         Returns:
-            One update per job, in the order of the jobs.
+            One update per job, in the order of the jobs; None where training was not finite and
+            `local.on_nonfinite` is drop.
 
         Raises:
-            DivergedError: A client's training was not finite.
+            DivergedError: A client's training was not finite, and that is to stop the run.
             ValueError: A job names a client, rank or version that does not exist.
         """
         for job in jobs:
@@ -137,7 +142,7 @@ class Learner:
             range(len(jobs)), key=lambda i: (jobs[i].version, jobs[i].round, jobs[i].client)
         )
         engine, width = _ENGINES[self._config.engine], self._width
-        updates: dict[int, Update] = {}
+        updates: dict[int, Update | None] = {}
         with torch_threads(self._config.threads):
             for first in range(0, len(order), width):
                 cohort = order[first : first + width]
@@ -175,19 +180,20 @@ class Learner:
                 self._evaluated[digest] = {name: known[name] for name in self._task.metrics}
         return dict(self._evaluated[digest])
 
-    def save_adapter(self, model: Vector, folder: Path) -> None:
-        """Writes the model as a PEFT adapter that `PeftModel.from_pretrained` loads."""
-        self.layout.write(self._model, model)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            get_peft_model_state_dict(self._model),
-            folder / "adapter_model.safetensors",
-            metadata={"format": "pt"},
-        )
+    def adapter_files(self, model: Vector) -> dict[str, bytes]:
+        """The model as the files of a PEFT adapter, which `PeftModel.from_pretrained` loads."""
+        self.layout.write(self._model, self.method.deployed(model))
+        tensors = {
+            name: value.cpu().contiguous()
+            for name, value in get_peft_model_state_dict(self._model).items()
+        }
         config = copy.copy(self._model.peft_config[ADAPTER])
         # PEFT keeps the names in a set, and a set is not written in the same order every time.
         config.target_modules = sorted(config.target_modules)  # type: ignore[attr-defined]
-        config.save_pretrained(str(folder))
+        with tempfile.TemporaryDirectory() as folder:
+            config.save_pretrained(folder)
+            written = (Path(folder) / CONFIG_NAME).read_bytes()
+        return {SAFETENSORS_WEIGHTS_NAME: save(tensors, {"format": "pt"}), CONFIG_NAME: written}
 
     def _check(self, job: GradientJob, models: Mapping[int, Vector]) -> None:
         if not 0 <= job.client < self.clients:
@@ -208,9 +214,11 @@ class Learner:
 
     def _update(
         self, job: GradientJob, model: Vector, work: LocalWork, result: LocalResult
-    ) -> Update:
+    ) -> Update | None:
         delta = self.method.update(model, job, result)
         if not (math.isfinite(result.loss) and np.isfinite(delta).all()):
+            if self._config.local.on_nonfinite == "drop":
+                return None
             raise DivergedError(job.client, job.round)
         return Update(delta, result.loss, work.rows.size)
 

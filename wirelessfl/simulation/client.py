@@ -146,6 +146,10 @@ class Cohort:
             times[times > self._until_s] = np.nan
         self.energy = self._spent()
 
+    def spoil(self, rows: Ints) -> None:
+        """Count updates that arrived whole but are no use, not being finite numbers, as lost."""
+        self.completed[rows], self.lost[rows] = False, True
+
     def outcome(self, outcomes: tuple[str, ...]) -> Ints:
         """What became of each participant, as an index into `outcomes`. [participants]
 

@@ -44,7 +44,8 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     Raises:
         InputError: If the scenario asks for something that cannot be (e.g. a target metric the
             task does not have, more participants than clients, a model no device can hold).
-        DivergedError: If a client's training leaves the finite numbers.
+
+    Training that leaves the finite numbers ends the run; `summary["diverged"]` then says where.
     """
     started = time.perf_counter()
     world = build_world(scenario)
@@ -73,6 +74,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     learning_s = done["gradients_s"] + done["evaluation_s"]
     return journal.trace(
         scenario_yaml=dump(scenario),
+        adapter=training.adapter_files(),
         summary={
             "name": scenario.name,
             "strategy": scenario.strategy.kind,
@@ -81,6 +83,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "versions": {name: version(name) for name in RECORDED_VERSIONS},
             "target_reached": server.target_reached,
             "nobody_left": server.nobody_left,
+            "diverged": server.diverged,
             "memory": gate.summary(),
             "gradient_jobs": done["gradient_jobs"],
             **_fidelity(hardware.access),

@@ -44,8 +44,8 @@ class GradientPool:
         self._waiting.difference_update(jobs)
         self._forget_unused_models()
 
-    def collect(self, jobs: Sequence[GradientJob]) -> list[Update]:
-        """The updates of `jobs`, in their order; each job can be collected once.
+    def collect(self, jobs: Sequence[GradientJob]) -> list[Update | None]:
+        """What `Learner.train` gives for `jobs`, in their order; each can be collected once.
 
         Raises:
             KeyError: If a job was never registered, was cancelled, or was collected before.

@@ -179,7 +179,9 @@ class Journal:
             }
         )
 
-    def trace(self, scenario_yaml: str, summary: dict[str, Any]) -> Trace:
+    def trace(
+        self, scenario_yaml: str, summary: dict[str, Any], adapter: dict[str, bytes]
+    ) -> Trace:
         """The finished trace, with the totals of the run added to the summary."""
         rounds = self._recorder.rounds()
         totals = {
@@ -194,6 +196,7 @@ class Journal:
             events=self._recorder.events,
             summary=summary | {"totals": totals},
             scenario_yaml=scenario_yaml,
+            adapter=adapter,
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from wirelessfl.learning.jobs import DivergedError
 from wirelessfl.learning.workload import Workload
 from wirelessfl.randomness import uniform
 from wirelessfl.scenario import Scenario, Target
@@ -73,9 +74,16 @@ class Server:
         self._recent: list[float] = []
         self.target_reached = False
         self.nobody_left = False
+        self.diverged: str | None = None
 
     def serve(self) -> Generator[simpy.Event, object, None]:
         """The server's SimPy process: the initial evaluation, then rounds until the end."""
+        try:
+            yield from self._rounds()
+        except DivergedError as error:  # the rounds before are a trace all the same
+            self.diverged = str(error)
+
+    def _rounds(self) -> Generator[simpy.Event, object, None]:
         on = int(self._observer.available(self._env.now).sum())
         self._journal.initial(self._env.now, on, self._evaluate())
         for round in range(1, self._scenario.stop.rounds + 1):
@@ -128,6 +136,9 @@ class Server:
         if not cut_short:
             yield env.timeout(server.overhead_s)
         learned = self._training.finish(jobs, received, weights, plan.server_step)
+        if not learned.useful.all():
+            cohort.spoil(np.flatnonzero(received)[~learned.useful])
+            received = cohort.completed
         feedback = self._feedback(plan, cohort, weights, received, learned)
         metrics: dict[str, float] = {}
         if not cut_short and self._evaluation_due(round):

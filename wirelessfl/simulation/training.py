@@ -30,11 +30,13 @@ class Learned:
     """What the updates of a round showed; NaN where nothing was trained.
 
     Attributes:
-        squared_norms: ||delta_n||^2 of each update that arrived. [m]
+        useful: Which of the updates that arrived are finite numbers. [m]
+        squared_norms: ||delta_n||^2 of each useful one.
         update_squared_norm: ||sum of weights * delta||^2.
-        losses: Mean local training loss. [m]
+        losses: Mean local training loss of each useful one.
     """
 
+    useful: Bools
     squared_norms: Floats
     update_squared_norm: float
     losses: Floats
@@ -67,6 +69,9 @@ class Training(Protocol):
     def evaluate(self) -> dict[str, float]:
         """Quality of the model by metric; nothing if nothing is learnt."""
 
+    def adapter_files(self) -> dict[str, bytes]:
+        """The model as the files of a PEFT adapter; none if nothing is learnt."""
+
     def diagnostics(self) -> dict[str, float]:
         """Work done and host seconds it took."""
 
@@ -95,13 +100,16 @@ class RealTraining:
     ) -> Learned:
         """See `Training.finish`."""
         self._pool.cancel([jobs[i] for i in np.flatnonzero(~received)])
-        updates = self._pool.collect([jobs[i] for i in np.flatnonzero(received)])
+        arrived = self._pool.collect([jobs[i] for i in np.flatnonzero(received)])
+        useful = np.array([update is not None for update in arrived], bool)
+        updates = [update for update in arrived if update is not None]
         deltas = [update.delta for update in updates]
-        total = weighted_sum(deltas, weights[received], len(self._model))
+        total = weighted_sum(deltas, weights[received][useful], len(self._model))
         if updates:
             self._model = apply(self._model, total, step)
             self.version += 1
         return Learned(
+            useful,
             np.array([np.square(delta, dtype=np.float64).sum() for delta in deltas]),
             float(np.square(total).sum()),
             np.array([update.loss for update in updates]),
@@ -113,6 +121,10 @@ class RealTraining:
         metrics = self._learner.evaluate(self._model)
         self._evaluation_s += time.perf_counter() - started
         return metrics
+
+    def adapter_files(self) -> dict[str, bytes]:
+        """See `Training.adapter_files`."""
+        return self._learner.adapter_files(self._model)
 
     def diagnostics(self) -> dict[str, float]:
         """See `Training.diagnostics`."""
@@ -140,10 +152,14 @@ class TimingOnly:
         arrived = int(received.sum())
         self.version += arrived > 0
         unknown = np.full(arrived, np.nan)
-        return Learned(unknown, np.nan, unknown)
+        return Learned(np.ones(arrived, bool), unknown, np.nan, unknown)
 
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""
+        return {}
+
+    def adapter_files(self) -> dict[str, bytes]:
+        """See `Training.adapter_files`."""
         return {}
 
     def diagnostics(self) -> dict[str, float]:

@@ -7,7 +7,7 @@ folder with a summary holds a whole run. Equal traces give equal bytes, but for 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +45,8 @@ class Trace:
         events: One row an event, by time; empty if the scenario records none.
         summary: What ran and how it ended; JSON values, of this machine only under `host`.
         scenario_yaml: The resolved scenario; running it again gives the same tables.
+        adapter: The trained adapter as the files of a folder that PEFT loads; empty if nothing was
+            learnt, or if the trace was read from files.
 
     `wirelessfl.trace.tables` documents the columns and their units.
     """
@@ -56,9 +58,11 @@ class Trace:
         events: Table,
         summary: dict[str, Any],
         scenario_yaml: str,
+        adapter: Mapping[str, bytes] | None = None,
     ) -> None:
         self._given = {"rounds": rounds, "clients": clients, "events": events}
         self.summary, self.scenario_yaml = summary, scenario_yaml
+        self.adapter = dict(adapter or {})
 
     @cached_property
     def rounds(self) -> pd.DataFrame:
@@ -127,6 +131,10 @@ class Trace:
             frame: pd.DataFrame = getattr(self, name)
             table = to_arrow({column: frame[column] for column in frame.columns}, schema)
             _write_table(folder / f"{name}.parquet", table)
+        for name, data in self.adapter.items():
+            (folder / "adapter").mkdir(exist_ok=True)
+            with whole_file(folder / "adapter" / name) as part:
+                part.write_bytes(data)
         _write_text(folder / "timeline.json", timeline(self.rounds, self.clients, self.events))
         curve = self.curve("loss")
         if curve:
@@ -154,7 +162,7 @@ class Trace:
             for name, schema in _TABLES.items()
         }
         scenario_yaml = (folder / "scenario.yaml").read_text(encoding="utf-8")
-        return cls(**tables, summary=summary, scenario_yaml=scenario_yaml)
+        return cls(tables["rounds"], tables["clients"], tables["events"], summary, scenario_yaml)
 
 
 def _write_text(path: Path, text: str) -> None:
