@@ -131,7 +131,8 @@ def test_a_failed_member_is_reported_and_the_others_survive(small_file: Path, tm
         cwd=tmp_path,
     )
     assert done.returncode == 1
-    assert "error: wild seed 0" in done.stderr
+    assert "error: wild seed 0: training diverged: client" in done.stderr
+    assert Trace.read(tmp_path / "out" / "wild" / "seed-0").summary["diverged"]
     assert "1 runs failed; the others are kept in out" in done.stdout
     assert Trace.read(tmp_path / "out" / "uniform" / "seed-0").rounds["round"].max() >= 1
 

@@ -194,6 +194,8 @@ def compare(
         if runs:
             check(scenario.model_copy(update={"seed": seed}), runs)
     for member, outcome in chain(list(outcomes.items()), run_members(waiting, jobs, on_progress)):
+        if isinstance(outcome, Trace) and outcome.summary["diverged"]:
+            outcome = ArithmeticError(outcome.summary["diverged"])  # it never arrives; no bound
         outcomes[member] = outcome
         if on_end is not None:
             on_end(member, outcome)
