@@ -49,6 +49,7 @@ def sized_workload(config: LearningConfig, clients: int, seed: int) -> Workload:
     if isinstance(model, SizedModel):
         size, weight_bits = model.shapes, model.weight_bits
     else:
+        assert isinstance(model, TinyVit)
         size, weight_bits = _tiny_vit_size(model), 32
     adapted = {name: size.linear[name] for name in _targets(config, size)}
     tokens = task.tokens or (size.positions if size.patch else _TEXT_TOKENS)
