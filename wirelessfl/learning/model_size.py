@@ -57,7 +57,9 @@ def sized_workload(config: LearningConfig, clients: int, seed: int) -> Workload:
         samples=holdings(config.partition, task.samples, clients, seed),
         rank=config.lora.rank,
         component_size=size.layers * _io(adapted),
+        modules=size.layers * sum(len(shapes) for shapes in adapted.values()),
         head_size=0 if size.causal else (size.hidden + 1) * task.classes,
+        head_tensors=0 if size.causal else 2,  # weight and bias
         base_bytes=parameters(size) * weight_bits / 8,
         step=_step_cost(size, adapted, tokens, task.classes, weight_bits),
         local=config.local,
