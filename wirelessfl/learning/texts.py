@@ -39,14 +39,14 @@ class Corpus:
         test: What the server evaluates on.
         source: What central pre-training of a tiny model, and its tokenizer, may see; perhaps none.
         classes: Names of the classes; empty for language modelling.
-        owned: Whether owners are known.
+        owners: Names of the owners; empty if no owners are known.
     """
 
     train: Sequence[Text]
     test: Sequence[Text]
     source: Sequence[Text] = ()
     classes: tuple[str, ...] = ()
-    owned: bool = True
+    owners: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -67,7 +67,7 @@ def encode(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, max_tokens: int) 
         train=encode_samples(corpus.train, tokenizer, max_tokens),
         test=encode_samples(corpus.test, tokenizer, max_tokens),
         classes=np.array(labels, np.int64) if corpus.classes else owners,
-        owners=owners if corpus.owned else None,
+        owners=owners if corpus.owners else None,
         metrics=("loss", "accuracy") if corpus.classes else ("loss", "perplexity"),
         source=(
             encode_samples(corpus.source, tokenizer, max_tokens) if len(corpus.source) else None

@@ -26,6 +26,19 @@ class DigitsTask(Config):
     kind: Literal["digits"] = "digits"
 
 
+class PydocTask(Config):
+    """The documentation of Python's own standard library: the next token, nothing to download.
+
+    A string belongs to the package it is in, for partition: {kind: natural}.
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+    """What its evaluation measures."""
+
+    kind: Literal["pydoc"] = "pydoc"
+    max_tokens: int = Field(64, ge=2, description="Tokens in a sample")
+
+
 class NoTask(Config):
     """Nothing is learnt: the run only takes the time that learning would (no torch needed)."""
 
@@ -43,7 +56,7 @@ class NoTask(Config):
     )
 
 
-Task = Annotated[DigitsTask | NoTask, Field(discriminator="kind")]
+Task = Annotated[DigitsTask | PydocTask | NoTask, Field(discriminator="kind")]
 
 
 class _Sizes(Config):
@@ -77,8 +90,18 @@ class ShardsPartition(Config):
     per_client: int = Field(2, ge=1, description="Shards (so at most about as many classes) each")
 
 
+class NaturalPartition(Config):
+    """Every client holds the samples of one owner (a package, an author, a file), or of several.
+
+    Where there are more owners than clients, they are put together so that sizes are even.
+    """
+
+    kind: Literal["natural"] = "natural"
+
+
 Partition = Annotated[
-    DirichletPartition | IidPartition | ShardsPartition, Field(discriminator="kind")
+    DirichletPartition | IidPartition | ShardsPartition | NaturalPartition,
+    Field(discriminator="kind"),
 ]
 
 
@@ -95,6 +118,27 @@ class TinyVit(Config):
     def _heads_divide_the_width(self) -> Self:
         if self.hidden % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.hidden}")
+        return self
+
+
+class TinyLm(Config):
+    """A small Llama with a tokenizer, pre-trained once on packages that pydoc leaves for it."""
+
+    kind: Literal["tiny-lm"] = "tiny-lm"
+    hidden: int = Field(64, ge=8, description="Width of the residual stream")
+    layers: int = Field(2, ge=1, description="Transformer layers")
+    heads: int = Field(4, ge=1, description="Attention heads; the width of one is even")
+    vocabulary: int = Field(
+        1000, ge=300, le=65536, description="Tokens: the 256 bytes, two marks, and frequent pieces"
+    )
+    pretrain_steps: int = Field(600, ge=1, description="Central pre-training steps of 32 samples")
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(
+                f"{self.heads} heads do not divide a width of {self.hidden} into even parts"
+            )
         return self
 
 
@@ -128,7 +172,7 @@ class SizedModel(Config):
         return model_sizes()[self.name]
 
 
-Model = Annotated[TinyVit | SizedModel, Field(discriminator="kind")]
+Model = Annotated[TinyVit | TinyLm | SizedModel, Field(discriminator="kind")]
 
 
 class SketchConfig(Config):
