@@ -51,5 +51,5 @@ def test_memory_holds_base_adapter_optimiser_and_activations(build: BuildLearner
         memory - base - plain.workload.step.activation_bytes(16, 4)
         for memory in (plain.workload.memory_bytes(4), momentum.workload.memory_bytes(4))
     ]
-    payload = plain.workload.payload_bits(4) / 8
+    payload = plain.workload.download_bits(4) / 8
     np.testing.assert_allclose(copies, [2 * payload, 3 * payload])

@@ -47,14 +47,14 @@ def test_an_unknown_target_is_refused_with_the_choices():
 
 def test_payload_at_full_rank_is_the_saved_adapter_to_the_byte(learner: Learner):
     tensors = load(learner.adapter_files(learner.initial)["adapter_model.safetensors"]).values()
-    assert learner.workload.payload_bits(learner.rank) == 8 * sum(t.nbytes for t in tensors)
+    assert learner.workload.download_bits(learner.rank) == 8 * sum(t.nbytes for t in tensors)
 
 
 def test_payload_at_lower_rank_is_what_an_update_can_carry(learner: Learner):
     start = trained(learner, 0)
     for rank in (1, 3, 8):
         [update] = learner.train([GradientJob(0, 2, 1, rank)], {0: start})
-        assert learner.workload.payload_bits(rank) == 32 * np.count_nonzero(update.delta)
+        assert learner.workload.download_bits(rank) == 32 * np.count_nonzero(update.delta)
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # asked by PEFT

@@ -35,7 +35,7 @@ def test_the_tiny_vit_costs_what_counting_says(hidden, layers, heads, targets):
     real = build_learner(config, 5, 0).workload
     shapes = sized_workload(timed(config), 5, 0)
     clients, ranks = np.arange(5), np.array([1, 2, 4, 8, 8])
-    assert_array_equal(shapes.payload_bits(ranks), real.payload_bits(ranks))
+    assert_array_equal(shapes.download_bits(ranks), real.download_bits(ranks))
     assert_array_equal(shapes.samples, real.samples)
     assert_allclose(
         shapes.local_flops(clients, ranks), real.local_flops(clients, ranks), rtol=1e-12

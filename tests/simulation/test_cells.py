@@ -50,7 +50,7 @@ def test_a_round_over_two_cells_and_a_backhaul_is_what_one_computes_by_hand(tmp_
     two = scenario(tmp_path, west, east, "strategy.bandwidth.kind=equal_share")
     trace = simulate(two)
     workload = shared_learner(two).workload
-    bits = float(workload.payload_bits(4))
+    bits = float(workload.download_bits(4))
     clients = trace.clients.sort_values("client")
     flops = workload.local_flops(np.arange(4), np.full(4, 4))
     pipes_bps, latencies_s = (3500.0, 2500.0), (0.03, 0.23)  # 6000 is shared by both routes

@@ -59,7 +59,7 @@ def test_power_per_resource_block_radiates_only_on_the_share_held(rule: str):
     """However the band is shared, P for as long as the upload would take with all of it."""
     scenario = two(DEVICES, RADIO, f"strategy.bandwidth.kind={rule}")
     own = clients_of(simulate(scenario))
-    alone_s = float(shared_learner(scenario).workload.payload_bits(4)) / rate_bps(2e4, 20, 5)
+    alone_s = float(shared_learner(scenario).workload.download_bits(4)) / rate_bps(2e4, 20, 5)
     expected = RADIATED_W / 0.5 * alone_s + 0.2 * own["upload_s"]
     assert (own["upload_s"] > 1.05 * alone_s).any()
     assert np.allclose(own["transmit_j"], expected)

@@ -70,7 +70,7 @@ def test_time_goes_forward_and_bits_and_bandwidth_are_conserved(small, accesses,
         ends = (work["compute_start_s"] + work["compute_s"]).to_numpy()
         assert (work["compute_start_s"].to_numpy()[1:] >= ends[:-1] - 1e-9).all()
 
-    payload = engine.shared_learner(scenario).workload.payload_bits(clients["rank"])
+    payload = engine.shared_learner(scenario).workload.download_bits(clients["rank"])
     delivered = (clients["outcome"] == "completed").to_numpy()
     assert np.allclose(clients["uplink_bits"][delivered], payload[delivered], rtol=1e-9)
     assert (clients["uplink_bits"] <= payload * (1 + 1e-9)).all()

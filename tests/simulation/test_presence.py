@@ -66,7 +66,7 @@ def test_who_goes_off_is_lost_from_that_moment_on(
     assert trace.rounds["offline"].tolist() == [0, 1]
     assert trace.rounds["completed"].tolist() == [0, 1]
     assert math.isnan(gone[f"{step}_end_s"])
-    bits = float(shared_learner(scenario).workload.payload_bits(4))
+    bits = float(shared_learner(scenario).workload.download_bits(4))
     if step == "download":
         assert gone["downlink_bits"] == pytest.approx(bits / 2)
         assert other["download_end_s"] == pytest.approx(0.75 * undisturbed.loc[1]["download_end_s"])

@@ -72,7 +72,7 @@ def test_a_round_of_two_clients_is_what_one_computes_by_hand(rule: str):
     scenario = loads(TWO, "two.yaml", [f"strategy.bandwidth.kind={rule}"])
     trace = simulate(scenario)
     learner = shared_learner(scenario)
-    bits = float(learner.workload.payload_bits(4))
+    bits = float(learner.workload.download_bits(4))
     both = np.arange(2)
 
     clients = trace.clients.sort_values("client")

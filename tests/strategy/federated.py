@@ -75,10 +75,11 @@ class Federated:
             who = np.flatnonzero(members)
             weights = strategy.weights(plan, seen, who)
             deltas = np.array([self.update(model, n, int(plan.k[n]), round) for n in who])
-            bits = seen.fixed_bits + plan.k * seen.bits_per_rank
-            down = bits / seen.downlink_rate_bps * seen.downlink_share_hz / seen.downlink_hz
+            down = seen.download_bits(plan.k) / seen.downlink_rate_bps
+            down *= seen.downlink_share_hz / seen.downlink_hz
             compute = seen.compute_fixed_s + plan.k * seen.compute_per_rank_s
-            upload = bits / seen.uplink_rate_bps * seen.uplink_share_hz / seen.uplink_hz
+            upload = seen.upload_bits(plan.k) / seen.uplink_rate_bps
+            upload *= seen.uplink_share_hz / seen.uplink_hz
             tau = compute + (members * np.minimum(down[:, None], down)).sum(axis=1)
             length = float(sharing.durations_s(members[:, None] * 1.0, tau, upload)[0])
             time_s += length + seen.server_overhead_s

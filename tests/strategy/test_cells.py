@@ -67,8 +67,10 @@ def test_a_client_in_a_cell_that_is_never_the_slowest_costs_nothing():
 def test_downloads_wait_for_those_of_their_own_cell_only():
     seen = observation(
         clients=3,
-        fixed_bits=0.0,
-        bits_per_rank=1e6,
+        download_fixed_bits=0.0,
+        upload_fixed_bits=0.0,
+        download_bits_per_rank=1e6,
+        upload_bits_per_rank=1e6,
         downlink_hz=4e6,
         downlink_share_hz=1e6,
         downlink_rate_bps=np.full(3, 1e6),

@@ -12,8 +12,10 @@ from wirelessfl.strategy.round_model import expected_ready_s
 def two_clients(rate_bps: list[float]):
     return observation(
         clients=2,
-        fixed_bits=0.0,
-        bits_per_rank=1e6,
+        download_fixed_bits=0.0,
+        upload_fixed_bits=0.0,
+        download_bits_per_rank=1e6,
+        upload_bits_per_rank=1e6,
         downlink_hz=4e6,
         downlink_share_hz=1e6,
         downlink_rate_bps=np.array(rate_bps),

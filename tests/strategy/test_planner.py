@@ -21,6 +21,11 @@ Planner = Callable[[Problem], tuple[Floats, Ints]]
 PLANNERS = [marginal_price, mean_field]
 RULES = [WorkConserving(), EqualFinish()]
 FULL = 16
+NO_PAYLOAD = {
+    f"{way}_{bits}": 0.0
+    for way in ("download", "upload")
+    for bits in ("fixed_bits", "bits_per_rank")
+}
 
 
 def problem(
@@ -149,7 +154,7 @@ def test_marginal_price_never_loses_to_uniform_or_data_proportional_plans(
         {"uplink_hz": 1e12},
         {"uplink_hz": 1e2},
         {"server_overhead_s": 0.0},
-        {"fixed_bits": 0.0, "bits_per_rank": 0.0},
+        NO_PAYLOAD,
         {"weights": np.array([1 - 5e-6, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6])},
     ],
     ids=["no-compute", "ample", "scarce", "no-overhead", "no-payload", "one-holds-all"],

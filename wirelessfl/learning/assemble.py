@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from wirelessfl.learning.base import Base, Progress
 from wirelessfl.learning.digits import digits_task
+from wirelessfl.learning.huggingface import Form, huggingface_base, tokenizer_of
 from wirelessfl.learning.pydoc import pydoc_corpus
+from wirelessfl.learning.tables import table_corpus, text_files_corpus
 from wirelessfl.learning.task import Task
-from wirelessfl.learning.texts import encode
+from wirelessfl.learning.texts import Corpus, encode
 from wirelessfl.learning.tiny_lm import tiny_lm
 from wirelessfl.learning.tiny_vit import tiny_vit
-from wirelessfl.scenario.learning import LearningConfig, PydocTask, TinyLm, TinyVit
+from wirelessfl.scenario.learning import (
+    HuggingFace,
+    LearningConfig,
+    PydocTask,
+    TableTask,
+    TextFilesTask,
+    TextOptions,
+    TinyLm,
+    TinyVit,
+)
 
 
 def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[Base, Task]:
@@ -18,11 +29,36 @@ def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[
     Raises:
         InputError: If a file cannot be used, or the model does not go with the task.
     """
-    if isinstance(config.task, PydocTask):
-        assert isinstance(config.model, TinyLm)
-        base = tiny_lm(config.model, progress=progress)
-        assert base.tokenizer is not None
-        return base, encode(pydoc_corpus(), base.tokenizer, config.task.max_tokens)
+    if isinstance(config.task, TextOptions):
+        return _of_text(config, config.task, progress)
     task = digits_task()
-    assert isinstance(config.model, TinyVit)
-    return tiny_vit(config.model, task, progress), task
+    if isinstance(config.model, TinyVit):
+        return tiny_vit(config.model, task, progress), task
+    assert isinstance(config.model, HuggingFace)
+    channels, side, _ = task.train.inputs["pixel_values"].shape[1:]
+    classes = int(task.classes.max()) + 1
+    return huggingface_base(config.model, "images", classes, image=(channels, side)), task
+
+
+def _of_text(
+    config: LearningConfig, options: TextOptions, progress: Progress | None
+) -> tuple[Base, Task]:
+    corpus = _corpus(options)
+    classes = len(corpus.classes)
+    if isinstance(config.model, TinyLm):
+        base = tiny_lm(config.model, classes, progress)
+    else:
+        assert isinstance(config.model, HuggingFace)
+        form: Form = "classes" if classes else "tokens"
+        base = huggingface_base(config.model, form, classes, tokenizer_of(config.model))
+    assert base.tokenizer is not None
+    return base, encode(corpus, base.tokenizer, options.max_tokens)
+
+
+def _corpus(options: TextOptions) -> Corpus:
+    if isinstance(options, PydocTask):
+        return pydoc_corpus(options.test_fraction)
+    if isinstance(options, TableTask):
+        return table_corpus(options)
+    assert isinstance(options, TextFilesTask)
+    return text_files_corpus(options)

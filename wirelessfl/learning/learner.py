@@ -77,7 +77,7 @@ class Learner:
     ):
         self.clients = clients
         self._config, self._task, self._model, self._seed = config, task, model, seed
-        self._owned = partition(config.partition, task.classes, clients, seed)
+        self._owned = partition(config.partition, task.classes, clients, seed, task.owners)
         self.samples = np.array([len(rows) for rows in self._owned])
         self.layout = layout_of(model)
         self.rank, self.parameters = self.layout.rank, self.layout.size
@@ -109,7 +109,9 @@ class Learner:
             samples=self.samples,
             rank=self.rank,
             component_size=self.layout.component_size,
+            modules=len(self.layout.modules),
             head_size=self.layout.head_size,
+            head_tensors=len(self.layout.head),
             base_bytes=base - self.initial.nbytes,
             step=step,
             local=self._config.local,

@@ -23,7 +23,6 @@ from wirelessfl.learning.texts import Corpus, Text
 SHORTEST = 40
 """Characters that a string has at least; below it is mostly boilerplate."""
 
-TEST_SHARE = 5  # every owner holds out one string in so many
 _SPLIT_SEED = 0
 _SOURCE_SHARE = 0.35  # of the owners, about
 _FEWEST_OWNERS = 50  # a whole standard library has more than 150
@@ -32,10 +31,11 @@ _LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idle_test", "__
 
 
 @cache
-def pydoc_corpus(folder: Path | None = None) -> Corpus:
+def pydoc_corpus(test_fraction: float = 0.2, folder: Path | None = None) -> Corpus:
     """The texts, the same for a version of Python: no split depends on a scenario's seed.
 
     Args:
+        test_fraction: Share of every owner's strings held out, rounded down.
         folder: Where the library's source is; the running Python's own if None.
 
     Raises:
@@ -53,7 +53,7 @@ def pydoc_corpus(folder: Path | None = None) -> Corpus:
     for owner, name in enumerate(federated):
         mine = strings[name]
         rng = randomness.generator(_SPLIT_SEED, f"pydoc-split/{name}")
-        held_out = set(rng.permutation(len(mine))[: len(mine) // TEST_SHARE].tolist())
+        held_out = set(rng.permutation(len(mine))[: int(test_fraction * len(mine))].tolist())
         for number, text in enumerate(mine):
             (test if number in held_out else train).append(Text(text, owner=owner))
     source = [Text(text) for name, mine in strings.items() if _is_source(name) for text in mine]

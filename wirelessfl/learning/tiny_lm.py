@@ -123,9 +123,7 @@ def _pretrain(model: LlamaForCausalLM, source: Samples, steps: int, progress: Pr
     )
 
 
-def _shape(
-    config: TinyLm, tokenizer: PreTrainedTokenizerFast, num_labels: int = 2
-) -> LlamaConfig:
+def _shape(config: TinyLm, tokenizer: PreTrainedTokenizerFast, num_labels: int = 2) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=config.vocabulary,
         hidden_size=config.hidden,

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wirelessfl.scenario.learning import LocalConfig
+from wirelessfl.scenario.strategy import UplinkDtype
 
-PAYLOAD_BITS = 32  # of a number on the air, and of a trained number in memory
-_BITS_PER_BYTE = 8
+UPLINK_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8}
+"""Bits of a number of an update on the air."""
+_NUMBER_BITS = 32  # of a number on the downlink, of a scale of int8
+_NUMBER_BYTES = 4  # of a trained number in memory
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -59,33 +62,53 @@ class Workload:
         samples: |D_n|, samples each client holds. [clients]
         rank: gamma, components per adapted layer.
         component_size: Numbers in one component over all adapted layers: sum of d_in + d_out.
+        modules: Adapted layers.
         head_size: Numbers in the trainable head.
+        head_tensors: Tensors they make up.
         base_bytes: Memory of the frozen weights.
         step: Cost of one local step.
         local: Local steps, batch and optimiser.
+        uplink_dtype: How updates are written on the uplink.
     """
 
     samples: Ints
     rank: int
     component_size: int
+    modules: int
     head_size: int
+    head_tensors: int
     base_bytes: float
     step: StepCost
     local: LocalConfig
+    uplink_dtype: UplinkDtype = "float32"
 
     @property
     def weights(self) -> Floats:
         """a_n = |D_n| / |D|. [clients]"""
         return np.asarray(self.samples / self.samples.sum(), np.float64)
 
-    def payload_bits(self, rank: ArrayLike) -> Floats:
-        """Bits on the air, each way, of a client that trains `rank` components. [n]
+    def trained_numbers(self, rank: ArrayLike) -> Floats:
+        """Numbers that a client trains: k * sum over layers of (d_in + d_out) + head. [n]"""
+        return np.asarray(np.asarray(rank) * self.component_size + self.head_size, np.float64)
 
-        float32 times (k * sum over layers of (d_in + d_out) + head parameters); which components
-        they are follows from the seed both sides know, and costs nothing.
+    def download_bits(self, rank: ArrayLike) -> Floats:
+        """Bits on the air to a client that trains `rank` components. [n]
+
+        Its trained numbers in float32; which components they are follows from the seed both sides
+        know, and costs nothing.
         """
-        numbers = np.asarray(rank) * self.component_size + self.head_size
-        return np.asarray(PAYLOAD_BITS * numbers, np.float64)
+        return _NUMBER_BITS * self.trained_numbers(rank)
+
+    def upload_bits(self, rank: ArrayLike) -> Floats:
+        """Bits on the air from a client that trained `rank` components. [n]
+
+        Its trained numbers in `uplink_dtype`; int8 adds a float32 scale for each row of A and of
+        B^T of every layer, and for each tensor of the head.
+        """
+        bits = UPLINK_BITS[self.uplink_dtype] * self.trained_numbers(rank)
+        if self.uplink_dtype == "int8":
+            bits += _NUMBER_BITS * (2 * self.modules * np.asarray(rank) + self.head_tensors)
+        return bits
 
     def local_flops(self, clients: ArrayLike, rank: ArrayLike) -> Floats:
         """Floating-point operations of a round's local training. [n]"""
@@ -101,7 +124,7 @@ class Workload:
         The adapter is held as parameters, gradients and, with momentum, velocities.
         """
         copies = 3 if self.local.momentum > 0 else 2
-        adapter = copies * self.payload_bits(rank) / _BITS_PER_BYTE
+        adapter = copies * self.trained_numbers(rank) * _NUMBER_BYTES
         return self.base_bytes + adapter + self.step.activation_bytes(self.local.batch, rank)
 
     def _batch(self, clients: ArrayLike) -> Ints:

@@ -14,6 +14,7 @@ from wirelessfl.scenario.base import Config
 from wirelessfl.scenario.sharing import EqualFinish, SharingConfig, WorkConserving
 
 Planner = Literal["marginal_price", "mean_field"]
+UplinkDtype = Literal["float32", "float16", "bfloat16", "int8"]
 
 
 class ExpectedParticipation(Config):
@@ -66,6 +67,11 @@ class FixedAdapter(Config):
         "off", description="off: the full rank; fixed: `rank` of the adapter's ranks."
     )
     rank: int | None = Field(None, ge=1, description="Ranks each participant trains when fixed.")
+    uplink_dtype: UplinkDtype = Field(
+        "float32",
+        description="How updates are written on the uplink; int8 rounds at random, unbiased, with "
+        "one scale for each row of an adapter's matrices.",
+    )
 
     @model_validator(mode="after")
     def _rank_goes_with_fixed(self) -> FixedAdapter:

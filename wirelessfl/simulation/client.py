@@ -46,7 +46,8 @@ class Work:
 
     round: int
     clients: Ints
-    bits: Floats  # of the download, and of the upload
+    download_bits: Floats
+    upload_bits: Floats
     flops: Floats
     memory_traffic_bytes: Floats
     expected_ready_s: Floats  # when the server expects the client to begin its upload
@@ -76,7 +77,7 @@ class Cohort:
         receiving = (start_s, fleet.receive_power_w[clients])
         off_s = hardware.presence.availability.next_off_s(clients, self.start_s)
         self._download = hardware.access.download(
-            clients, work.bits, np.minimum(off_s, empty_s(charge_j, [receiving]))
+            clients, work.download_bits, np.minimum(off_s, empty_s(charge_j, [receiving]))
         )
         self.cell = self._download.cell
         self.download_end_s = self._download.finish_s
@@ -104,7 +105,7 @@ class Cohort:
         # Those who will leave are announced like everyone: the server cannot know.
         self._upload = hardware.access.upload(
             clients,
-            work.bits,
+            work.upload_bits,
             ready_s=np.where(has, self.compute_end_s, self.leave_s),
             leave_s=self.leave_s,
             expected_ready_s=work.expected_ready_s,

@@ -6,6 +6,7 @@ import functools
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -109,11 +110,15 @@ def _fidelity(access: Access) -> dict[str, dict[str, int]]:
 
 def _learning(scenario: Scenario) -> tuple[Workload, Training]:
     """What a round costs the clients, and the model that it changes."""
+    workload: Workload
+    training: Training
     if isinstance(scenario.learning.task, NoTask):
-        clients, seed = scenario.devices.count, scenario.seed
-        return sized_workload(scenario.learning, clients, seed), TimingOnly()
-    learner = shared_learner(scenario)
-    return learner.workload, RealTraining(learner)
+        workload = sized_workload(scenario.learning, scenario.devices.count, scenario.seed)
+        training = TimingOnly()
+    else:
+        learner = shared_learner(scenario)
+        workload, training = learner.workload, RealTraining(learner)
+    return replace(workload, uplink_dtype=scenario.strategy.adapter.uplink_dtype), training
 
 
 def shared_learner(scenario: Scenario) -> Learner:

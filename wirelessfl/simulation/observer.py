@@ -42,7 +42,8 @@ class Observer:
         self._rank = workload.rank
         self._clients = np.arange(fleet.clients)
         ends = np.array([1, workload.rank])
-        self._fixed_bits, self._bits_per_rank = _line(ends, workload.payload_bits(ends))
+        self._download_line = _line(ends, workload.download_bits(ends))
+        self._upload_line = _line(ends, workload.upload_bits(ends))
         lowest, highest = (
             fleet.nominal_s(
                 self._clients,
@@ -88,8 +89,10 @@ class Observer:
             rank=self._rank,
             max_rank=self._max_rank,
             available=available,
-            fixed_bits=float(self._fixed_bits),
-            bits_per_rank=float(self._bits_per_rank),
+            download_fixed_bits=float(self._download_line[0]),
+            download_bits_per_rank=float(self._download_line[1]),
+            upload_fixed_bits=float(self._upload_line[0]),
+            upload_bits_per_rank=float(self._upload_line[1]),
             cell=cell.astype(np.int64),
             backhaul_bps=self._topology.backhaul_bps[cell],
             uplink_hz=network.uplink.bandwidth_hz,

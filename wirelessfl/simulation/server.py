@@ -155,7 +155,8 @@ class Server:
         return Work(
             round=round,
             clients=participants,
-            bits=self._workload.payload_bits(ranks),
+            download_bits=self._workload.download_bits(ranks),
+            upload_bits=self._workload.upload_bits(ranks),
             flops=self._workload.local_flops(participants, ranks),
             memory_traffic_bytes=self._workload.local_bytes(participants, ranks),
             expected_ready_s=self._env.now + expected_ready_s(observation, participants, plan.k),

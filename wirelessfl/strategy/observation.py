@@ -34,8 +34,10 @@ class Observation:
         max_rank: Largest rank that fits each client's memory, up to `rank`; 0 excludes a client
             that cannot hold the model, and its weight is 0 then. [clients]
         available: Who can be called upon in the round about to start. [clients]
-        fixed_bits: Payload that does not depend on the rank trained (a trainable head), each way.
-        bits_per_rank: Payload of one rank, each way; a payload is fixed_bits + k * bits_per_rank.
+        download_fixed_bits: What everyone downloads whatever the rank it trains (a trainable head).
+        download_bits_per_rank: What one rank adds to a download.
+        upload_fixed_bits: What everyone uploads whatever the rank.
+        upload_bits_per_rank: What one rank adds to an upload.
         cell: Cell that serves each client; every cell has both bandwidths for itself. [clients]
         backhaul_bps: What the wire behind each client's cell carries each way, for all its clients
             together; infinity if it has no limit. [clients]
@@ -56,8 +58,10 @@ class Observation:
     rank: int
     max_rank: Ints
     available: Bools
-    fixed_bits: float
-    bits_per_rank: float
+    download_fixed_bits: float
+    download_bits_per_rank: float
+    upload_fixed_bits: float
+    upload_bits_per_rank: float
     cell: Ints
     backhaul_bps: Floats
     uplink_hz: float
@@ -89,6 +93,14 @@ class Observation:
     def included(self) -> Bools:
         """Who can hold the model, and so take part at all. [clients]"""
         return self.max_rank > 0
+
+    def download_bits(self, ranks: Ints) -> Floats:
+        """Bits that a client which trains so many ranks is sent; the shape of `ranks`."""
+        return np.asarray(self.download_fixed_bits + ranks * self.download_bits_per_rank)
+
+    def upload_bits(self, ranks: Ints) -> Floats:
+        """Bits that a client which trains so many ranks sends; the shape of `ranks`."""
+        return np.asarray(self.upload_fixed_bits + ranks * self.upload_bits_per_rank)
 
     def reachable(self) -> Bools:
         """Who has a channel in both directions. [clients]"""

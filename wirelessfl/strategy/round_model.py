@@ -170,16 +170,16 @@ def round_model(observation: Observation, bandwidth: SharingConfig, ranks: Ints)
 def _round_model(
     observation: Observation, bandwidth: SharingConfig, ranks: Ints, uniforms: Floats | None
 ) -> RoundModel:
-    bits = observation.fixed_bits + ranks * observation.bits_per_rank
+    downloaded, uploaded = observation.download_bits(ranks), observation.upload_bits(ranks)
     up = observation.uplink_rate_bps * (observation.uplink_hz / observation.uplink_share_hz)
     down = observation.downlink_rate_bps * (observation.downlink_hz / observation.downlink_share_hz)
-    wire = bits / observation.backhaul_bps[:, None]
+    wire_bps = observation.backhaul_bps[:, None]
     compute = observation.compute_fixed_s[:, None] + ranks * observation.compute_per_rank_s[:, None]
     with np.errstate(divide="ignore"):
         return RoundModel(
-            download_s=bits / down[:, None] + wire,
+            download_s=downloaded / down[:, None] + downloaded / wire_bps,
             compute_s=compute,
-            upload_s=np.maximum(bits / up[:, None] + wire, SHORTEST_UPLOAD_S),
+            upload_s=np.maximum(uploaded / up[:, None] + uploaded / wire_bps, SHORTEST_UPLOAD_S),
             cell=observation.cell,
             overhead_s=observation.server_overhead_s,
             sharing=EqualFinish() if bandwidth.kind == "equal_finish" else WorkConserving(),
@@ -194,7 +194,7 @@ def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> F
     an outage nothing better is known than the lowest rate that another one reports.
     """
     ranks = k[participants]
-    bits = observation.fixed_bits + ranks * observation.bits_per_rank
+    bits = observation.download_bits(ranks)
     rate = observation.downlink_rate_of(participants)
     rate = np.where(rate > 0, rate, rate[rate > 0].min(initial=np.inf))
     alone_s = bits / (rate * (observation.downlink_hz / observation.downlink_share_hz))
