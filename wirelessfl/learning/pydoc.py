@@ -49,7 +49,8 @@ def pydoc_corpus(test_fraction: float = 0.2, folder: Path | None = None) -> Corp
             f"only {len(strings)} packages with documentation; use a complete Python"
         )
     federated = [name for name in strings if not _is_source(name)]
-    train, test = [], []
+    train: list[Text] = []
+    test: list[Text] = []
     for owner, name in enumerate(federated):
         mine = strings[name]
         rng = randomness.generator(_SPLIT_SEED, f"pydoc-split/{name}")

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import tokenizers
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoModelForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
-    LlamaForSequenceClassification,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
@@ -39,6 +41,8 @@ _TOKENS = 64  # of a pre-training sample
 _POSITIONS = 2048  # rotary, so more cost nothing
 _PEAK_LR = 3e-3
 _END, _PAD = "<|end|>", "<|pad|>"
+_WRAPPER: Any = PreTrainedTokenizerFast  # these two have no types
+_CLASSIFIER: Any = AutoModelForSequenceClassification
 _TOKENIZER = "tokenizer.json"  # its text, as bytes among the tensors
 
 
@@ -68,13 +72,14 @@ def tiny_lm(config: TinyLm, classes: int = 0, progress: Progress | None = None) 
         model = _language_model(config, tokenizer, "head")
         weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
         model.load_state_dict(weights)
-        return Base(model.eval(), (), tokenizer)
+        return Base(model, (), tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(randomness.subseed(_SEED, "head"))
-        classifier = LlamaForSequenceClassification(_shape(config, tokenizer, num_labels=classes))
+        shape = _shape(config, tokenizer, classes)
+        classifier: PreTrainedModel = _CLASSIFIER.from_config(shape)
     fresh = {name: value for name, value in classifier.state_dict().items() if HEAD in name}
     classifier.load_state_dict(weights | fresh)
-    return Base(classifier.eval(), (HEAD,), tokenizer)
+    return Base(classifier, (HEAD,), tokenizer)
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -93,9 +98,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
 
 
 def _wrapped(text: str) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(
+    wrapped: PreTrainedTokenizerFast = _WRAPPER(
         tokenizer_object=Tokenizer.from_str(text), eos_token=_END, pad_token=_PAD
     )
+    return wrapped
 
 
 def _build(config: TinyLm, corpus: Corpus, progress: Progress) -> Tensors:
@@ -123,7 +129,7 @@ def _pretrain(model: LlamaForCausalLM, source: Samples, steps: int, progress: Pr
     )
 
 
-def _shape(config: TinyLm, tokenizer: PreTrainedTokenizerFast, num_labels: int = 2) -> LlamaConfig:
+def _shape(config: TinyLm, tokenizer: PreTrainedTokenizerFast, classes: int = 0) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=config.vocabulary,
         hidden_size=config.hidden,
@@ -136,7 +142,7 @@ def _shape(config: TinyLm, tokenizer: PreTrainedTokenizerFast, num_labels: int =
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        num_labels=num_labels,
+        id2label={label: str(label) for label in range(classes)} or None,
     )
 
 
