@@ -78,6 +78,7 @@ def encode(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, max_tokens: int) 
         metrics=("loss", "accuracy") if corpus.classes else ("loss", "perplexity"),
         source=source,
         fingerprint=corpus.fingerprint,
+        class_names=corpus.classes or corpus.owners,
     )
 
 
