@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import simpy
 
+from wirelessfl.learning.aggregation import Aggregation
 from wirelessfl.learning.model_size import sized_workload
+from wirelessfl.learning.privacy import Privacy
 from wirelessfl.network.access import Access
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig, NoTask
@@ -87,6 +89,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "diverged": server.diverged,
             "memory": gate.summary(),
             "gradient_jobs": done["gradient_jobs"],
+            **training.summary(),
             **_fidelity(hardware.access),
             "host": {
                 "python": platform.python_version(),
@@ -117,13 +120,26 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
         training = TimingOnly()
     else:
         learner = shared_learner(scenario)
-        workload, training = learner.workload, RealTraining(learner)
+        workload = learner.workload
+        training = RealTraining(learner, _aggregation(scenario, learner))
     return replace(workload, uplink_dtype=scenario.strategy.adapter.uplink_dtype), training
+
+
+def _aggregation(scenario: Scenario, learner: Learner) -> Aggregation:
+    """The server's side of learning, at its start."""
+    strategy, privacy = scenario.strategy, scenario.learning.privacy
+    return Aggregation(
+        learner.method,
+        strategy.server,
+        strategy.adapter.uplink_dtype,
+        None if privacy is None else Privacy(privacy, scenario.stop.rounds, scenario.seed),
+    )
 
 
 def shared_learner(scenario: Scenario) -> Learner:
     """The scenario's learner, shared by all runs of this process that learn the same."""
-    return _learner(scenario.learning.model_dump_json(), scenario.devices.count, scenario.seed)
+    learning = scenario.learning.model_copy(update={"privacy": None})  # the server's own affair
+    return _learner(learning.model_dump_json(), scenario.devices.count, scenario.seed)
 
 
 @functools.lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,22 @@ from numpy.typing import NDArray
 from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
+
+
+@dataclass(frozen=True)
+class Support:
+    """Where a client's update may differ from zero, and in which order it is sent.
+
+    Attributes:
+        places: Places in the flat vector. [sent]
+        rows: Lengths of the rows that they are sent in, which add up to their number. [rows]
+        inverse: 1 / probability that a round of this rank sends the place, so that the mean over
+            sketches of `inverse` times what is sent is the whole. [sent]
+    """
+
+    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    inverse: NDArray[np.float32]
 
 
 class Method(ABC):
@@ -38,6 +55,13 @@ class Method(ABC):
     @abstractmethod
     def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
         """What the client sends, from what its training did."""
+
+    def support(self, job: GradientJob) -> Support:
+        """Where the client's update lies: by default anywhere in the adapter."""
+        every = np.tile(np.arange(self.layout.rank), (len(self.layout.modules), 1))
+        places = self.layout.compact_index(every)
+        rows = np.array(self.layout.row_sizes(self.layout.rank))
+        return Support(places, rows, np.ones(len(places), np.float32))
 
     @abstractmethod
     def combine(

@@ -11,7 +11,7 @@ from wirelessfl.learning.aggregation import weighted_sum
 from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
-from wirelessfl.learning.methods.base import Method
+from wirelessfl.learning.methods.base import Method, Support
 from wirelessfl.learning.sketch import active_components
 
 
@@ -40,6 +40,13 @@ class FsLora(Method):
         delta = np.zeros(self.layout.size, np.float32)
         delta[self._places(job)] = result.change
         return delta
+
+    def support(self, job: GradientJob) -> Support:
+        """See `Method.support`: the k components of the sketch, each with probability k/gamma."""
+        places = self._places(job)
+        inverse = np.full(len(places), self.layout.rank / job.rank, np.float32)
+        inverse[len(places) - self.layout.head_size :] = 1.0
+        return Support(places, np.array(self.layout.row_sizes(job.rank)), inverse)
 
     def combine(
         self, model: Vector, updates: Sequence[Vector], weights: NDArray[np.float64]
