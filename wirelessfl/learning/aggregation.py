@@ -45,9 +45,9 @@ def weighted_sum(deltas: Sequence[Vector], weights: Floats, parameters: int) -> 
     return total
 
 
-def apply(model: Vector, total: Floats, step: float) -> Vector:
-    """The model after one aggregation of updates, whose `weighted_sum` is `total`."""
-    return (model + step * total).astype(np.float32)
+def apply(model: Vector, change: Floats, step: float = 1.0) -> Vector:
+    """The model after `step` times a change of it."""
+    return (model + step * change).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class Aggregated:
     """What the updates of a round came to.
 
     Attributes:
-        move: f(U), the change of the model for a step of 1. [parameters]
+        change: step * f(U), which is to be added to the model. [parameters]
         squared_norms: Squared norm of each update as it was added, so of its correction if updates
             are remembered, and before any clipping. [m]
         total_squared_norm: ||U||^2.
     """
 
-    move: Floats
+    change: Floats
     squared_norms: Floats
     total_squared_norm: float
 
@@ -86,8 +86,10 @@ class Aggregated:
 class Aggregation:
     """The server's side of learning, over the rounds of one run.
 
+    Optimisers, memories and privacy are about a sum, and go with linear methods only.
+
     Args:
-        method: What a sum of updates means.
+        method: How clients share the adapter, and how their updates add up.
         server: The `strategy.server` section.
         uplink_dtype: How updates are sent.
         privacy: What makes the sum private; None for nothing.
@@ -100,7 +102,7 @@ class Aggregation:
         uplink_dtype: UplinkDtype = "float32",
         privacy: Privacy | None = None,
     ) -> None:
-        self._method, self._uplink_dtype, self._privacy = method, uplink_dtype, privacy
+        self.method, self._uplink_dtype, self._privacy = method, uplink_dtype, privacy
         self._optimizer = server_optimizer(server)
         self._remembers = server.variance_reduction == "fedvarp"
         self._memories: Memories | None = None
@@ -111,34 +113,41 @@ class Aggregation:
         jobs: Sequence[GradientJob],
         deltas: Sequence[Vector],
         weights: Floats,
+        step: float,
         sampling: Sampling,
     ) -> Aggregated:
-        """The move that a round's updates ask for; possibly none arrived.
+        """The change that a round's updates ask for; possibly none arrived.
 
         Args:
             model: Global model. [parameters]
             jobs: Whose updates arrived. [m]
-            deltas: The updates, as the clients computed them, each `[parameters]`.
+            deltas: The updates, as the clients computed them.
             weights: Their weights a_n / q_n. [m]
+            step: The server's step.
             sampling: How the participants were drawn, with the shares of these. [m]
         """
         deltas = [self._received(job, delta) for job, delta in zip(jobs, deltas, strict=True)]
-        expected = np.zeros(len(model))  # of all clients, by what is remembered of them
+        expected: Floats | None = None  # of all clients, by what is remembered of them
         if self._remembers:
             if self._memories is None:
                 self._memories = Memories(len(model))
-            expected += self._memories.total
+            expected = self._memories.total.copy()
             deltas = self._corrected(self._memories, jobs, deltas, sampling.shares)
         squared_norms = np.array([np.square(d, dtype=np.float64).sum() for d in deltas])
         if self._privacy is not None:
             weights = weights * self._privacy.factors(squared_norms)
-        total = self._method.combine(model, deltas, weights) + expected
+        if not self.method.linear:  # a step is more of everybody, not more of what came out
+            change = self.method.combine(model, deltas, weights * step)
+            return Aggregated(change, squared_norms, float(np.square(change).sum()))
+        total = self.method.combine(model, deltas, weights)
+        if expected is not None:
+            total += expected
         if self._privacy is not None:
-            total = total + self._privacy.noise(
+            total += self._privacy.noise(
                 sampling.round, sampling.largest_weight, sampling.largest_probability, len(model)
             )
-        move = self._optimizer.move(total)
-        return Aggregated(move, squared_norms, float(np.square(total).sum()))
+        change = step * self._optimizer.move(total)
+        return Aggregated(change, squared_norms, float(np.square(total).sum()))
 
     def summary(self) -> dict[str, Any]:
         """What the run's summary says about it."""
@@ -148,9 +157,9 @@ class Aggregation:
         """What the server makes of an update in `uplink_dtype`."""
         if self._uplink_dtype == "float32":
             return delta
-        support = self._method.support(job)
+        support = self.method.support(job)
         message = encode(
-            delta[support.places], support.rows, self._uplink_dtype, self._method.seed, job
+            delta[support.places], support.rows, self._uplink_dtype, self.method.seed, job
         )
         received = np.zeros_like(delta)
         received[support.places] = message.decode()
@@ -166,7 +175,7 @@ class Aggregation:
         """The updates without what was remembered of their clients, who are remembered anew."""
         corrections = []
         for job, delta, share in zip(jobs, deltas, shares.tolist(), strict=True):
-            support = self._method.support(job)
+            support = self.method.support(job)
             corrections.append(memories.correction(job.client, delta, support))
             memories.remember(job.client, share, delta, support)
         return corrections

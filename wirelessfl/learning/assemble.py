@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from wirelessfl.learning.base import Base, Progress
 from wirelessfl.learning.digits import digits_task
+from wirelessfl.learning.huggingface import Form, huggingface_base, tokenizer_of
+from wirelessfl.learning.tables import table_corpus, text_files_corpus
 from wirelessfl.learning.task import Task
+from wirelessfl.learning.texts import Corpus, encode
 from wirelessfl.learning.tiny_vit import tiny_vit
-from wirelessfl.scenario.learning import LearningConfig, TinyVit
+from wirelessfl.scenario.learning import (
+    HuggingFace,
+    LearningConfig,
+    TableTask,
+    TextFilesTask,
+    TextOptions,
+    TinyVit,
+)
 
 
 def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[Base, Task]:
@@ -15,6 +25,28 @@ def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[
     Raises:
         InputError: If a file cannot be used, or the model does not go with the task.
     """
+    if isinstance(config.task, TextOptions):
+        return _of_text(config, config.task)
     task = digits_task()
-    assert isinstance(config.model, TinyVit)
-    return tiny_vit(config.model, task, progress), task
+    if isinstance(config.model, TinyVit):
+        return tiny_vit(config.model, task, progress), task
+    assert isinstance(config.model, HuggingFace)
+    channels, side, _ = task.train.inputs["pixel_values"].shape[1:]
+    classes = int(task.classes.max()) + 1
+    return huggingface_base(config.model, "images", classes, image=(channels, side)), task
+
+
+def _of_text(config: LearningConfig, options: TextOptions) -> tuple[Base, Task]:
+    corpus = _corpus(options)
+    assert isinstance(config.model, HuggingFace)
+    tokenizer = tokenizer_of(config.model)
+    form: Form = "classes" if corpus.classes else "tokens"
+    base = huggingface_base(config.model, form, len(corpus.classes), tokenizer)
+    return base, encode(corpus, tokenizer, options.max_tokens)
+
+
+def _corpus(options: TextOptions) -> Corpus:
+    if isinstance(options, TableTask):
+        return table_corpus(options)
+    assert isinstance(options, TextFilesTask)
+    return text_files_corpus(options)

@@ -5,8 +5,9 @@ With h_n the memory of client n, a_n its share, w_n = a_n/q_n its weight and S t
     U = sum_n a_n h_n + sum_{n in S} w_n (delta_n - H_n h_n),
 
 where H_n is diagonal: 1/P(sent) on what client n sent this round and 0 elsewhere, so E[H_n] = I
-over sketches, and I itself at full rank, which is the paper's case. h_n is older than this round's
-draws of S and of the sketches, so whatever it is, E[U] = sum_n a_n E[delta_n]: unbiased.
+over sketches, and I itself where nothing is drawn, which is the paper's case. h_n is older than
+this round's draws of S and of the sketches, so whatever it is, E[U] = sum_n a_n E[delta_n]:
+unbiased.
 
 Afterwards h_n <- H_n^-1 delta_n where something was sent, and keeps its value elsewhere: component
 by component the last known estimate of E[delta_n]. If updates did not change from round to round,
@@ -44,6 +45,8 @@ class Memories:
         """delta_n - H_n h_n; zero outside the sketch. [parameters]"""
         if (memory := self._of.get(client)) is None:
             return delta
+        if support.inverse is None:
+            return delta - memory
         correction = np.zeros_like(delta)
         places = support.places
         correction[places] = delta[places] - support.inverse * memory[places]
@@ -53,7 +56,11 @@ class Memories:
         """Takes what a client sent into its memory; its share a_n is the same every time."""
         if client not in self._of:
             self._of[client] = np.zeros(len(self.total), np.float32)
-        memory, places = self._of[client], support.places
-        new = delta[places] / support.inverse
+        memory = self._of[client]
+        places: NDArray[np.int64] | slice = slice(None)
+        new = delta
+        if support.inverse is not None:
+            places = support.places
+            new = delta[places] / support.inverse
         self.total[places] += share * (new.astype(np.float64) - memory[places])
         memory[places] = new

@@ -49,13 +49,16 @@ def sized_workload(config: LearningConfig, clients: int, seed: int) -> Workload:
     if isinstance(model, SizedModel):
         size, weight_bits = model.shapes, model.weight_bits
     else:
+        assert isinstance(model, TinyVit)
         size, weight_bits = _tiny_vit_size(model), 32
     adapted = {name: size.linear[name] for name in _targets(config, size)}
     tokens = task.tokens or (size.positions if size.patch else _TEXT_TOKENS)
     return Workload(
         samples=holdings(config.partition, task.samples, clients, seed),
         rank=config.lora.rank,
-        component_size=size.layers * _io(adapted),
+        component_in=size.layers * sum(d for shapes in adapted.values() for d, _ in shapes),
+        component_out=size.layers * sum(d for shapes in adapted.values() for _, d in shapes),
+        dense_size=size.layers * _products(adapted),
         modules=size.layers * sum(len(shapes) for shapes in adapted.values()),
         head_size=0 if size.causal else (size.hidden + 1) * task.classes,
         head_tensors=0 if size.causal else 2,  # weight and bias

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from wirelessfl.learning.task import IGNORED, Samples, Task
@@ -60,49 +61,66 @@ class Corpus:
 
 
 def encode(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Task:
-    """The task for a model with this tokenizer; longer texts are cut after `max_tokens`."""
-    owners = np.array([text.owner for text in corpus.train], np.int64)
+    """The task for a model with this tokenizer.
+
+    A text whose class is learnt, or a prompt with its completion, is cut after `max_tokens`; a text
+    that is learnt itself becomes as many samples of at most `max_tokens` as it takes.
+    """
+    train, row = encode_samples(corpus.train, tokenizer, max_tokens)
+    owners = np.array([text.owner for text in corpus.train], np.int64)[row]
     labels = [text.label for text in corpus.train]
+    source = encode_samples(corpus.source, tokenizer, max_tokens)[0] if corpus.source else None
     return Task(
-        train=encode_samples(corpus.train, tokenizer, max_tokens),
-        test=encode_samples(corpus.test, tokenizer, max_tokens),
-        classes=np.array(labels, np.int64) if corpus.classes else owners,
+        train=train,
+        test=encode_samples(corpus.test, tokenizer, max_tokens)[0],
+        classes=np.array(labels, np.int64)[row] if corpus.classes else owners,
         owners=owners if corpus.owned else None,
         metrics=("loss", "accuracy") if corpus.classes else ("loss", "perplexity"),
-        source=(
-            encode_samples(corpus.source, tokenizer, max_tokens) if len(corpus.source) else None
-        ),
+        source=source,
         fingerprint=corpus.fingerprint,
     )
 
 
 def encode_samples(
     texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase, max_tokens: int
-) -> Samples:
-    """Tokens of some texts, padded on the right to the longest.
+) -> tuple[Samples, NDArray[np.int64]]:
+    """Tokens of some texts, padded on the right to the longest, and the text each sample is of.
 
-    A text to be learnt, and a completion, end with the end-of-text token if the tokenizer has one.
+    What is learnt ends with the end-of-text token if the tokenizer has one. A block of a text that
+    is too short to predict anything is left out.
     """
-    rows, learnt = [], []
-    for text in texts:
-        tokens = list(tokenizer(text.text)["input_ids"])
-        prompt = 0
-        if text.completion is not None:
-            prompt = len(tokens)
-            tokens += tokenizer(text.completion, add_special_tokens=False)["input_ids"]
-        if text.label is None and tokenizer.eos_token_id is not None:
-            tokens.append(tokenizer.eos_token_id)
-        rows.append(tokens[:max_tokens])
-        learnt.append(prompt)
-    longest = max(len(row) for row in rows)
+    pieces: list[list[int]] = []
+    learnt, row = [], []
+    for number, text in enumerate(texts):
+        tokens, prompt = _tokens(text, tokenizer)
+        blocks = [tokens[:max_tokens]]
+        if text.label is None and text.completion is None:
+            starts = range(0, len(tokens), max_tokens)
+            blocks = [tokens[start : start + max_tokens] for start in starts]
+            blocks = [block for block in blocks if len(block) > 1] or blocks[:1]
+        pieces += blocks
+        learnt += [prompt] * len(blocks)
+        row += [number] * len(blocks)
+    longest = max(len(piece) for piece in pieces)
     pad = tokenizer.pad_token_id
-    ids = torch.full((len(rows), longest), 0 if pad is None else pad, dtype=torch.int64)
+    ids = torch.full((len(pieces), longest), 0 if pad is None else int(pad), dtype=torch.int64)
     mask = torch.zeros_like(ids)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = torch.tensor(row)
-        mask[number, : len(row)] = 1
-    inputs = {"input_ids": ids, "attention_mask": mask}
+    for number, piece in enumerate(pieces):
+        ids[number, : len(piece)] = torch.tensor(piece)
+        mask[number, : len(piece)] = 1
+    inputs, of = {"input_ids": ids, "attention_mask": mask}, np.array(row, np.int64)
     if texts[0].label is not None:
-        return Samples(inputs, torch.tensor([text.label for text in texts]))
+        return Samples(inputs, torch.tensor([text.label for text in texts])), of
     predicted = (mask == 1) & (torch.arange(longest) >= torch.tensor(learnt)[:, None])
-    return Samples(inputs, torch.where(predicted, ids, IGNORED))
+    return Samples(inputs, torch.where(predicted, ids, IGNORED)), of
+
+
+def _tokens(text: Text, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], int]:
+    """A text's tokens, and how many of them belong to a prompt."""
+    tokens, prompt = list(tokenizer(text.text)["input_ids"]), 0
+    if text.completion is not None:
+        prompt = len(tokens)
+        tokens += tokenizer(text.completion, add_special_tokens=False)["input_ids"]
+    if text.label is None and tokenizer.eos_token_id is not None:
+        tokens.append(int(tokenizer.eos_token_id))
+    return tokens, prompt

@@ -36,6 +36,14 @@ class FileMark:
 FileName = Annotated[str, FileMark()]
 """A file's path: relative to the scenario file where it is written in one, absolute once loaded."""
 
+
+class FolderMark(FileMark):
+    """Marks a field that names a folder."""
+
+
+FolderName = Annotated[str, FolderMark()]
+"""A folder's path, as for `FileName`."""
+
 FileHash = Annotated[
     str | None,
     Field(

@@ -14,7 +14,7 @@ from wirelessfl.scenario.learning import LearningConfig, NoTask
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.place import FixedPlacement
-from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, StrategyConfig
+from wirelessfl.scenario.strategy import SUMS, Adaptive, AdaptivePaper, StrategyConfig
 from wirelessfl.scenario.units import Seconds
 from wirelessfl.scenario.yaml_text import yaml_text
 
@@ -137,6 +137,15 @@ class Scenario(Config):
 
     def _check_strategy(self, path: tuple[str, ...], strategy: StrategyConfig) -> None:
         self.network.check_rule((*path, "bandwidth"), strategy.bandwidth)
+        if strategy.adapter.method not in SUMS:
+            for field, neutral in (("optimizer", "plain"), ("variance_reduction", "none")):
+                if getattr(strategy.server, field) != neutral:
+                    raise MisfitError(
+                        (*path, "server", field),
+                        "works on a sum of updates, and the method "
+                        f"{strategy.adapter.method!r} does not add them up; it goes with: "
+                        f"{', '.join(SUMS)}",
+                    )
         if why := self._not_private(strategy):
             raise MisfitError(path, why)
         largest = self.learning.lora.rank
@@ -156,6 +165,12 @@ class Scenario(Config):
             return (
                 f"{strategy.kind!r} plans from the norms of updates, which no noise protects, so "
                 "it does not go with learning.privacy; choose another kind, e.g. uniform"
+            )
+        if strategy.adapter.method not in ("fslora", "fedit", "ffa"):
+            return (
+                f"shares the adapter by {strategy.adapter.method!r}, which gives away more than a "
+                "sum of updates and does not go with learning.privacy; write method: fslora, fedit "
+                "or ffa"
             )
         if strategy.server.variance_reduction != "none":
             return (

@@ -10,7 +10,15 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from wirelessfl.scenario.base import Config, FileMark, kinds, parts, sections, yaml_fields
+from wirelessfl.scenario.base import (
+    Config,
+    FileMark,
+    FolderMark,
+    kinds,
+    parts,
+    sections,
+    yaml_fields,
+)
 from wirelessfl.scenario.located import Located, Path, Place, Problem, suggestion
 from wirelessfl.scenario.units import Dimension
 
@@ -41,12 +49,14 @@ class Shape:
         problems: What does not fit, by path.
         dimensions: The dimension of every value that has one, by path.
         files: Every value that names a file, by path.
+        folders: Every value that names a folder, by path.
     """
 
     def __init__(self, tree: Located, model: type[Config]) -> None:
         self.problems: dict[Path, Problem] = {}
         self.dimensions: dict[Path, Dimension] = {}
         self.files: dict[Path, Located] = {}
+        self.folders: dict[Path, Located] = {}
         self._walk(tree, model, ())
 
     def _walk(self, node: Located, annotation: Any, path: Path) -> None:
@@ -93,6 +103,8 @@ class Shape:
             self.dimensions[path] = dimension
             if isinstance(node.value, int | float):
                 self._note(node.place, path, f"{node} {dimension.requirement}")
+        elif any(isinstance(p, FolderMark) for p in parts(annotation)):
+            self.folders[path] = node
         elif any(isinstance(p, FileMark) for p in parts(annotation)):
             self.files[path] = node
         elif (by_kind := kinds(annotation)) and type(node.value) not in parts(annotation):

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.base import Config, MisfitError
+from wirelessfl.scenario.base import Config, FileHash, FileName, FolderName, MisfitError
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.models import ModelSize, model_sizes
 
@@ -43,7 +43,63 @@ class NoTask(Config):
     )
 
 
-Task = Annotated[DigitsTask | NoTask, Field(discriminator="kind")]
+class TextOptions(Config):
+    """What all tasks of text have."""
+
+    kind: str
+    max_tokens: int = Field(
+        128, ge=2, description="Tokens in a sample; what is longer is cut, or becomes several"
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of the samples held out for evaluation"
+    )
+
+
+class TableTask(TextOptions):
+    """Rows of a CSV, JSON Lines or Parquet file; the columns say what is learnt.
+
+    A text and its label: classification. A prompt and its completion, or a text alone: the next
+    token, of the completion only if there is one.
+    """
+
+    kind: Literal["table"] = "table"
+    file: FileName = Field(
+        min_length=1, description="File, relative to this one: .csv, .jsonl or .parquet"
+    )
+    sha256: FileHash = None
+    text: str = Field("text", description="Column of the texts, or of the prompts")
+    label: str | None = Field(None, description="Column of the labels")
+    completion: str | None = Field(None, description="Column of what follows the prompts")
+    owner: str | None = Field(
+        None, description="Column that says whose a row is, for partition: {kind: natural}"
+    )
+
+    @model_validator(mode="after")
+    def _one_thing_to_learn(self) -> Self:
+        if self.label is not None and self.completion is not None:
+            raise ValueError("give either label or completion")
+        return self
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What evaluation measures."""
+        return ("loss", "accuracy") if self.label is not None else ("loss", "perplexity")
+
+
+class TextFilesTask(TextOptions):
+    """A folder of plain text, cut into blocks of tokens: the next token is learnt.
+
+    A file belongs to one owner, for partition: {kind: natural}.
+    """
+
+    kind: Literal["text_files"] = "text_files"
+    folder: FolderName = Field(min_length=1, description="Folder, relative to this file")
+    pattern: str = Field("*.txt", min_length=1, description="Which files in it, UTF-8 text")
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+
+
+Task = Annotated[DigitsTask | TableTask | TextFilesTask | NoTask, Field(discriminator="kind")]
 
 
 class _Sizes(Config):
@@ -98,6 +154,37 @@ class TinyVit(Config):
         return self
 
 
+class HuggingFace(Config):
+    """A checkpoint in Hugging Face's format: safetensors, and code of transformers itself.
+
+    The task decides its head: classes of text (BERT, RoBERTa, DistilBERT, and decoders), the next
+    token (Llama, Qwen, GPT-2 and others), or classes of images (ViT).
+    """
+
+    kind: Literal["huggingface"] = "huggingface"
+    path: FolderName | None = Field(
+        None, min_length=1, description="Folder of the checkpoint, relative to this file"
+    )
+    hub: str | None = Field(
+        None, min_length=1, description="Or its name on the hub, such as owner/model"
+    )
+    revision: str | None = Field(None, description="Branch, tag or commit on the hub")
+    allow_download: bool = Field(
+        False, description="Whether what is not in the local cache may be fetched from the hub"
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Numbers of the frozen weights; the adapter is float32"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give exactly one of path and hub")
+        if self.path is not None and (self.revision is not None or self.allow_download):
+            raise ValueError("revision and allow_download go with hub")
+        return self
+
+
 class SizedModel(Config):
     """A model of which only the size matters, for `task: {kind: none}`."""
 
@@ -128,7 +215,7 @@ class SizedModel(Config):
         return model_sizes()[self.name]
 
 
-Model = Annotated[TinyVit | SizedModel, Field(discriminator="kind")]
+Model = Annotated[TinyVit | HuggingFace | SizedModel, Field(discriminator="kind")]
 
 
 class SketchConfig(Config):
@@ -267,4 +354,12 @@ class LearningConfig(Config):
             raise MisfitError(
                 ("model",), "of kind 'sized' has no weights; it goes with task: {kind: none}"
             )
+        if isinstance(self.model, HuggingFace) and isinstance(self.task, NoTask):
+            raise MisfitError(
+                ("model",),
+                "of kind 'huggingface' is not opened where nothing is learnt; describe it with "
+                "{kind: sized}",
+            )
+        if isinstance(self.model, TinyVit) and isinstance(self.task, TextOptions):
+            raise MisfitError(("model",), "of kind 'tiny-vit' reads images, not text")
         return self

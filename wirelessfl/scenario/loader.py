@@ -73,7 +73,10 @@ def _scenario(tree: Located, overrides: Overrides) -> Scenario:
 
 
 def _find_files(data: Any, shape: Shape) -> None:
-    """Make the paths of data files absolute and note their hashes; `shape` gets the problems."""
+    """Make the paths of files and folders absolute and note the files' hashes.
+
+    `shape` gets the problems.
+    """
     for path, node in shape.files.items():
         if not isinstance(node.value, str) or not node.value:
             continue  # pydantic says so better
@@ -91,6 +94,17 @@ def _find_files(data: Any, shape: Shape) -> None:
         section[path[-1]] = str(file.resolve())
         if section.get("sha256") is None:
             section["sha256"] = digest
+    for path, node in shape.folders.items():
+        if not isinstance(node.value, str) or not node.value:
+            continue
+        section = data
+        for key in path[:-1]:
+            section = section[key]
+        folder = Path(node.place.source).parent / node.value
+        if not folder.is_dir():
+            shape.problems[path] = Problem(node.place, path, f"{folder}: no such folder")
+            continue
+        section[path[-1]] = str(folder.resolve())
 
 
 def _text(path: Path, said_by: str = "") -> str:

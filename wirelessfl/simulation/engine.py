@@ -122,14 +122,21 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
         learner = shared_learner(scenario)
         workload = learner.workload
         training = RealTraining(learner, _aggregation(scenario, learner))
-    return replace(workload, uplink_dtype=scenario.strategy.adapter.uplink_dtype), training
+    adapter = scenario.strategy.adapter
+    workload = replace(
+        workload,
+        uplink_dtype=adapter.uplink_dtype,
+        method=adapter.method,
+        sketch_mode=adapter.sketch_mode,
+    )
+    return workload, training
 
 
 def _aggregation(scenario: Scenario, learner: Learner) -> Aggregation:
     """The server's side of learning, at its start."""
     strategy, privacy = scenario.strategy, scenario.learning.privacy
     return Aggregation(
-        learner.method,
+        learner.method(strategy.adapter),
         strategy.server,
         strategy.adapter.uplink_dtype,
         None if privacy is None else Privacy(privacy, scenario.stop.rounds, scenario.seed),

@@ -87,12 +87,18 @@ class Training(Protocol):
 
 
 class RealTraining:
-    """See `Training`: real gradients of a real model."""
+    """See `Training`: real gradients of a real model.
+
+    Args:
+        learner: Trains and evaluates.
+        aggregation: The server's side, with the method by which clients share the adapter.
+    """
 
     def __init__(self, learner: Learner, aggregation: Aggregation) -> None:
         self._learner, self._aggregation = learner, aggregation
-        self._pool = GradientPool(learner)
-        self._model = learner.initial
+        self._method = aggregation.method
+        self._pool = GradientPool(learner, self._method)
+        self._model = self._method.initial(learner.initial)
         self._evaluation_s = 0.0
         self.version = 0
 
@@ -127,23 +133,24 @@ class RealTraining:
             [jobs[i] for i in added],
             [update.delta for update in updates],
             weights[added],
+            step,
             replace(sampling, shares=sampling.shares[added]),
         )
-        if updates or result.move.any():
-            self._model = apply(self._model, result.move, step)
+        if updates or result.change.any():
+            self._model = apply(self._model, result.change)
             self.version += 1
         return Learned(useful, result.squared_norms, result.total_squared_norm, losses)
 
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""
         started = time.perf_counter()
-        metrics = self._learner.evaluate(self._model)
+        metrics = self._learner.evaluate(self._model, self._method)
         self._evaluation_s += time.perf_counter() - started
         return metrics
 
     def adapter_files(self) -> dict[str, bytes]:
         """See `Training.adapter_files`."""
-        return self._learner.adapter_files(self._model)
+        return self._learner.adapter_files(self._model, self._method)
 
     def diagnostics(self) -> dict[str, float]:
         """See `Training.diagnostics`."""

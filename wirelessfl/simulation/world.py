@@ -20,7 +20,7 @@ from wirelessfl.network.channel import Channel, build_channel
 from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.network.topology import Topology, build_topology
 from wirelessfl.scenario import Scenario
-from wirelessfl.scenario.learning import NoTask
+from wirelessfl.scenario.learning import DigitsTask, NoTask, TinyVit
 from wirelessfl.scenario.strategy import StrategyConfig
 from wirelessfl.simulation.client import Hardware
 from wirelessfl.simulation.energy import EnergyMeter
@@ -92,6 +92,7 @@ def check(scenario: Scenario, strategies: Sequence[tuple[str, StrategyConfig]] =
             raise InputError(f"with strategy {name}: {error}") from None
     if isinstance(learning.task, NoTask):
         memory_gate(world.fleet, sized_workload(learning, clients, scenario.seed))
-    else:  # what a real model takes is not known yet, but its layers and the samples are
+    elif isinstance(learning.task, DigitsTask) and isinstance(learning.model, TinyVit):
+        # What a real model takes is not known yet, but its layers and the samples are.
         named = learning.model_copy(update={"task": NoTask()})
         sized_workload(named, clients, scenario.seed)

@@ -1,0 +1,111 @@
+"""Tasks from the user's own files, and what can be wrong with these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from wirelessfl.errors import InputError
+from wirelessfl.learning.tables import table_corpus, text_files_corpus
+from wirelessfl.scenario.learning import TableTask, TextFilesTask
+
+ROWS = pd.DataFrame(
+    {
+        "text": [f"text {n}" for n in range(20)],
+        "label": ["b", "a", "c", "a"] * 5,
+        "who": [f"w{n % 3}" for n in range(20)],
+    }
+)
+
+
+def written(frame: pd.DataFrame, path: Path) -> Path:
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_every_format_gives_the_same_corpus(suffix: str, tmp_path: Path):
+    path = written(ROWS, tmp_path / f"rows{suffix}")
+    corpus = table_corpus(TableTask(file=str(path), label="label", owner="who"))
+    assert corpus.classes == ("a", "b", "c")
+    assert corpus.owned
+    everything = sorted([*corpus.train, *corpus.test], key=lambda text: int(text.text.split()[1]))
+    assert [text.text for text in everything] == ROWS["text"].tolist()
+    assert [corpus.classes[text.label] for text in everything] == ROWS["label"].tolist()
+    assert [f"w{text.owner}" for text in everything] == ROWS["who"].tolist()
+    assert sorted(text.label for text in corpus.test) == [0, 0, 1, 2]  # a fifth of each class
+    assert corpus.fingerprint == (
+        table_corpus(TableTask(file=str(path), label="label", owner="who")).fingerprint
+    )
+
+
+def test_without_labels_the_text_itself_is_learnt(tmp_path: Path):
+    path = written(ROWS, tmp_path / "rows.csv")
+    corpus = table_corpus(TableTask(file=str(path)))
+    assert corpus.classes == ()
+    assert not corpus.owned
+    assert (len(corpus.train), len(corpus.test)) == (16, 4)
+    with_completion = table_corpus(TableTask(file=str(path), completion="label"))
+    assert with_completion.train[0].completion in {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": "txt"}, "has no column 'txt'; it has: text, label, who"),
+        ({"label": "mood"}, "has no column 'mood'"),
+        ({"label": "same"}, "same has only one class, 'x'"),
+        ({"text": "gaps"}, "gaps is empty in row 3"),
+        ({"test_fraction": 0.001}, "20 samples cannot be split"),
+        ({"sha256": "0" * 64}, "has changed"),
+    ],
+)
+def test_a_table_that_cannot_be_used_says_why(options, message: str, tmp_path: Path):
+    gaps = ["x", "y", " ", *["z"] * 17]
+    path = written(ROWS.assign(same="x", gaps=gaps), tmp_path / "rows.csv")
+    frame_columns = message.replace("text, label, who", "text, label, who, same, gaps")
+    with pytest.raises(InputError, match=frame_columns):
+        table_corpus(TableTask(file=str(path), **options))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.csv", b"", "cannot be read"),
+        ("rows.csv", b'text\n"open', "cannot be read"),
+        ("rows.csv", b"text\n\xff\xfe", "cannot be read"),
+        ("rows.jsonl", b"{broken", "cannot be read"),
+        ("rows.parquet", b"not parquet", "cannot be read"),
+        ("rows.xls", b"", r"is not a \.csv, \.jsonl or \.parquet file"),
+    ],
+)
+def test_a_broken_file_is_one_error(name: str, content: bytes, message: str, tmp_path: Path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: {message}"):
+        table_corpus(TableTask(file=str(tmp_path / name)))
+
+
+def test_paragraphs_of_files_belong_to_their_file(tmp_path: Path):
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.txt").write_text(
+            "\n\n".join(f"{name} {n}" for n in range(10)), encoding="utf-8"
+        )
+    (tmp_path / "notes.md").write_text("not this", encoding="utf-8")
+    corpus = text_files_corpus(TextFilesTask(folder=str(tmp_path)))
+    assert {text.text[0]: text.owner for text in corpus.train} == {"a": 0, "b": 1}
+    assert (len(corpus.train), len(corpus.test)) == (16, 4)
+
+
+def test_no_text_and_no_utf8_are_errors(tmp_path: Path):
+    with pytest.raises(InputError, match=r"no text in files like '\*\.txt'"):
+        text_files_corpus(TextFilesTask(folder=str(tmp_path)))
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InputError, match=r"a\.txt: is not UTF-8 text"):
+        text_files_corpus(TextFilesTask(folder=str(tmp_path)))
