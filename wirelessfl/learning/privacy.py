@@ -83,19 +83,28 @@ class Privacy:
         """z: as configured, or what makes all rounds at this probability cost epsilon."""
         if self._noise_multiplier is None:
             assert self._config.epsilon is not None
+            self._noise_multiplier = self._calibrated(self._config.epsilon, probability)
+        return self._noise_multiplier
+
+    def _calibrated(self, epsilon: float, probability: float) -> float:
+        try:
             with _any_order():
-                self._noise_multiplier = float(
+                return float(
                     self._opacus.get_noise_multiplier(
-                        target_epsilon=self._config.epsilon,
+                        target_epsilon=epsilon,
                         target_delta=self._config.delta,
                         sample_rate=probability,
                         steps=self._rounds,
                         accountant=self._config.accountant,
-                        epsilon_tolerance=_TOLERANCE * self._config.epsilon,
+                        epsilon_tolerance=_TOLERANCE * epsilon,
                         alphas=_ORDERS,
                     )
                 )
-        return self._noise_multiplier
+        except ValueError:
+            raise InputError(
+                f"learning.privacy.epsilon: no noise makes {self._rounds} rounds cost as little as "
+                f"{epsilon:g}; allow more, a larger delta, or fewer rounds (stop.rounds)"
+            ) from None
 
     def epsilon(self) -> float:
         """What the rounds so far cost at the configured delta; infinity without noise."""
