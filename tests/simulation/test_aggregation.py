@@ -54,7 +54,8 @@ def test_uploads_shrink_and_downloads_do_not(small, dtype: str, bits: int):
     sent = bits * (4 * workload.component_size + workload.head_size) + scales
     assert run.clients["uplink_bits"].to_numpy() == pytest.approx(sent)
     assert_frame_equal(run.clients[["downlink_bits"]], whole.clients[["downlink_bits"]])
-    assert (run.clients["upload_s"] < whole.clients["upload_s"]).all()
+    first = whole.clients["round"] == 1  # later rounds meet another channel
+    assert (run.clients["upload_s"][first] < whole.clients["upload_s"][first]).all()
 
 
 def test_timing_is_that_of_a_run_that_trains(small):
@@ -102,8 +103,8 @@ def test_privacy_without_noise_and_with_room_changes_nothing(small):
 def test_a_round_that_the_time_limit_cuts_short_releases_nothing(small):
     pytest.importorskip("opacus")
     options = ("strategy={kind: full}", "learning.privacy={noise_multiplier: 1}")
-    end_s = simulate(small(*options)).rounds["end_s"]
-    half_s = (end_s.iloc[2] + end_s.iloc[1]) / 2
+    end_s, overhead_s = simulate(small(*options)).rounds["end_s"], small().server.overhead_s
+    half_s = (end_s.iloc[2] + end_s.iloc[1] + overhead_s) / 2
     run = simulate(small(*options, f"stop={{rounds: 3, time: {half_s} s}}"))
     assert run.rounds["round"].tolist() == [0, 1, 2]
     assert run.rounds["server_version"].tolist() == [0, 1, 1]
