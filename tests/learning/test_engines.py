@@ -52,7 +52,7 @@ def test_at_full_rank_the_reference_is_plain_peft_training(build: BuildLearner):
     reference = build(engine="reference")
     model, start = reference._model, trained(reference, 0)
     job = GradientJob(version=0, client=4, round=9, rank=reference.rank)
-    rows = torch.from_numpy(reference._work(job, start).rows)
+    rows = torch.from_numpy(reference._work(job, start, reference.method()).rows)
     reference.layout.write(model, start)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=reference._config.local.lr)
@@ -75,9 +75,9 @@ def test_the_forward_pass_uses_b_s_a(engine: str, per_module: bool, build: Build
     learner = build(engine=engine, local={"steps": 1}, lora={"sketch": {"per_module": per_module}})
     start = trained(learner, 0)
     job = GradientJob(version=0, client=2, round=1, rank=3)
-    work = learner._work(job, start)
+    work = learner._work(job, start, learner.method())
     learner.layout.write(learner._model, start)
-    diagonals = sketch_diagonal(learner.method.active(job), learner.rank)
+    diagonals = sketch_diagonal(learner.method().active(job), learner.rank)
     with torch.no_grad():
         for module, diagonal in zip(learner.layout.modules, diagonals, strict=True):
             a = learner._model.get_parameter(f"{module.name}.lora_A.default.weight")
@@ -98,7 +98,7 @@ def test_an_update_moves_one_set_of_components_in_a_and_in_b(
     job = GradientJob(version=0, client=2, round=1, rank=3)
     start = trained(learner, 0)
     [update] = learner.train([job], {0: start})
-    active = learner.method.active(job)
+    active = learner.method().active(job)
     for module, expected in zip(learner.layout.modules, active, strict=True):
         components = learner.layout.components(update.delta, module)
         a, b = np.split(components, [module.d_in], axis=1)

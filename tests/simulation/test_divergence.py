@@ -32,8 +32,8 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """In round 4 client 5's training goes wrong."""
     work = Learner._work
 
-    def with_a_bad_start(self, job, model):
-        made = work(self, job, model)
+    def with_a_bad_start(self, job, model, method):
+        made = work(self, job, model, method)
         if (job.round, job.client) == (4, 5):
             made.start.compact[:] = np.inf
         return made

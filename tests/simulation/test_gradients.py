@@ -17,7 +17,7 @@ class CountingLearner:
 
     calls: list[list[GradientJob]] = field(default_factory=list)
 
-    def train(self, jobs, models):
+    def train(self, jobs, models, method=None):
         self.calls.append(list(jobs))
         return [Update(models[job.version] + job.client, 0.0, 1) for job in jobs]
 
@@ -28,7 +28,7 @@ def jobs_of(clients, version=0, round=1):
 
 @pytest.fixture
 def pool():
-    return GradientPool(CountingLearner())
+    return GradientPool(CountingLearner(), None)
 
 
 def test_registering_computes_nothing(pool):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,7 +150,7 @@ class Layout:
                 piece = vector[parameter.offset :][: parameter.size]
                 parameters[parameter.name].copy_(torch.tensor(piece.reshape(parameter.shape)))
 
-    def components(self, vector: Vector, module: LoraModule) -> Vector:
+    def components(self, vector: NDArray[Any], module: LoraModule) -> NDArray[Any]:
         """View `[gamma, d_in + d_out]` of one module's part of the vector."""
         width = module.d_in + module.d_out
         return vector[module.offset :][: self.rank * width].reshape(self.rank, width)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from wirelessfl.learning.jobs import DivergedError, GradientJob, Update, Vector
 from wirelessfl.learning.layout import ADAPTER, layout_of
 from wirelessfl.learning.local import LocalResult, LocalWork, local_batches
 from wirelessfl.learning.methods.base import Method
-from wirelessfl.learning.methods.fslora import FsLora
+from wirelessfl.learning.methods.build import build_method
 from wirelessfl.learning.partition import partition
 from wirelessfl.learning.reference import train_one_by_one
 from wirelessfl.learning.task import Task, sample_losses
@@ -36,10 +38,12 @@ from wirelessfl.learning.threads import torch_threads
 from wirelessfl.learning.workbench import Workbench
 from wirelessfl.learning.workload import Workload
 from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.strategy import FixedAdapter
 
 _EVALUATION_BATCH = 128
 _MOST_LOSS = 700.0  # whose exponential is still a number
 
+_PLAIN = FixedAdapter()
 _ENGINES = {"cohort": train_cohort, "reference": train_one_by_one}
 
 
@@ -98,7 +102,6 @@ class Learner:
             seed=seed,
         )
         self._width = 10 if config.cohort_width == "auto" else config.cohort_width
-        self.method: Method = FsLora(self.layout, seed, config.lora.sketch.per_module)
         self._evaluated: dict[bytes, dict[str, float]] = {}
 
     @property
@@ -121,7 +124,9 @@ class Learner:
         return Workload(
             samples=self.samples,
             rank=self.rank,
-            component_size=self.layout.component_size,
+            component_in=sum(module.d_in for module in self.layout.modules),
+            component_out=sum(module.d_out for module in self.layout.modules),
+            dense_size=sum(module.d_in * module.d_out for module in self.layout.modules),
             modules=len(self.layout.modules),
             head_size=self.layout.head_size,
             head_tensors=len(self.layout.head),
@@ -130,8 +135,17 @@ class Learner:
             local=self._config.local,
         )
 
+    def method(self, config: FixedAdapter = _PLAIN) -> Method:
+        """A new method of the kind that a strategy's `adapter` section asks for, for one run."""
+        per_module = self._config.lora.sketch.per_module
+        shares = self.samples / self.samples.sum()
+        return build_method(config, self.layout, self._seed, shares, per_module)
+
     def train(
-        self, jobs: Sequence[GradientJob], models: Mapping[int, Vector]
+        self,
+        jobs: Sequence[GradientJob],
+        models: Mapping[int, Vector],
+        method: Method | None = None,
     ) -> list[Update | None]:
         """Runs local training for every job.
 
@@ -141,7 +155,8 @@ class Learner:
 
         Args:
             jobs: Any clients, rounds, ranks and start versions.
-            models: Global model `[parameters]` of every version that the jobs name.
+            models: Global model of every version that the jobs name.
+            method: What the models mean, and where clients start; plain fslora if not given.
 
         Returns:
             One update per job, in the order of the jobs; None where training was not finite and
@@ -151,53 +166,101 @@ class Learner:
             DivergedError: A client's training was not finite, and that is to stop the run.
             ValueError: A job names a client, rank or version that does not exist.
         """
+        method = method or self.method()
         for job in jobs:
-            self._check(job, models)
+            self._check(job, models, method)
         order = sorted(
             range(len(jobs)), key=lambda i: (jobs[i].version, jobs[i].round, jobs[i].client)
         )
-        engine, width = _ENGINES[self._config.engine], self._width
+        engine = _ENGINES[self._config.engine]
         updates: dict[int, Update | None] = {}
         with torch_threads(self._config.threads):
-            for first in range(0, len(order), width):
-                cohort = order[first : first + width]
-                works = [self._work(jobs[i], models[jobs[i].version]) for i in cohort]
-                results = engine(self._bench, works)
+            for cohort in self._cohorts(order, jobs, method):
+                works = [self._work(jobs[i], models[jobs[i].version], method) for i in cohort]
+                with self._shifted(method.residual(models[jobs[cohort[0]].version])):
+                    results = engine(self._bench, works)
                 for i, work, result in zip(cohort, works, results, strict=True):
-                    updates[i] = self._update(jobs[i], models[jobs[i].version], work, result)
+                    model = models[jobs[i].version]
+                    updates[i] = self._update(jobs[i], model, work, result, method)
         return [updates[i] for i in range(len(jobs))]
 
-    def evaluate(self, model: Vector) -> dict[str, float]:
+    def _cohorts(
+        self, order: Sequence[int], jobs: Sequence[GradientJob], method: Method
+    ) -> Iterator[Sequence[int]]:
+        """The jobs in order, cut into cohorts; of one version if models change the base."""
+        groups: list[Sequence[int]] = [order]
+        if method.shifts_base:
+            versions = itertools.groupby(order, key=lambda i: jobs[i].version)
+            groups = [list(group) for _, group in versions]
+        for group in groups:
+            for first in range(0, len(group), self._width):
+                yield group[first : first + self._width]
+
+    @contextmanager
+    def _shifted(self, residual: Vector | None) -> Iterator[None]:
+        """Adds a change to the frozen weights of adapted layers for the length of the block."""
+        if residual is None:
+            yield
+            return
+        weights, first = [], 0
+        for module in self.layout.modules:
+            layer = self._model.get_submodule(module.name)
+            weight = layer.get_base_layer().get_parameter("weight")  # type: ignore[operator]
+            weights.append((weight, weight.detach().clone()))
+            size = module.d_in * module.d_out
+            shift = torch.tensor(residual[first : first + size].reshape(module.d_out, module.d_in))
+            shift = shift.T if layer.fan_in_fan_out else shift
+            weight.data += shift.to(weight)
+            first += size
+        try:
+            yield
+        finally:
+            for weight, before in weights:
+                weight.data.copy_(before)
+
+    def evaluate(self, model: Vector, method: Method | None = None) -> dict[str, float]:
         """Metrics on the held-out test set; remembered per model.
 
         Loss is the mean cross-entropy of a prediction (a class, or a token), accuracy the share of
         right classes, perplexity e to the loss.
         """
-        digest = hashlib.blake2b(model.tobytes(), digest_size=16).digest()
-        if digest not in self._evaluated:
-            self.layout.write(self._model, self.method.deployed(model))
-            with torch_threads(self._config.threads), torch.inference_mode():
-                loss, right = 0.0, 0
-                every = torch.arange(len(self._test), device=self._bench.device)
-                for rows in torch.split(every, _EVALUATION_BATCH):
-                    batch = self._test.take(rows)
-                    with self._bench.precision():
-                        logits = self._model(**batch.inputs).logits
-                    loss += sample_losses(logits, batch.labels).double().sum().item()
-                    if batch.labels.ndim == 1:
-                        right += int((logits.argmax(1) == batch.labels).sum())
-                loss /= int(self._test.predictions.sum())
-                known = {
-                    "loss": loss,
-                    "accuracy": right / len(self._test),
-                    "perplexity": math.exp(min(loss, _MOST_LOSS)),
-                }
-                self._evaluated[digest] = {name: known[name] for name in self._task.metrics}
-        return dict(self._evaluated[digest])
+        method = method or self.method()
+        adapter, residual = method.adapter(model), method.residual(model)
+        digest = hashlib.blake2b(adapter.tobytes(), digest_size=16)
+        digest.update(b"" if residual is None else residual.tobytes())
+        known = self._evaluated.get(digest.digest())
+        if known is None:
+            self.layout.write(self._model, adapter)
+            with self._shifted(residual):
+                known = self._evaluated[digest.digest()] = self._measured()
+        return dict(known)
 
-    def adapter_files(self, model: Vector) -> dict[str, bytes]:
-        """The model as the files of a PEFT adapter, which `PeftModel.from_pretrained` loads."""
-        self.layout.write(self._model, self.method.deployed(model))
+    def _measured(self) -> dict[str, float]:
+        """Metrics of the model as it stands."""
+        with torch_threads(self._config.threads), torch.inference_mode():
+            loss, right = 0.0, 0
+            every = torch.arange(len(self._test), device=self._bench.device)
+            for rows in torch.split(every, _EVALUATION_BATCH):
+                batch = self._test.take(rows)
+                with self._bench.precision():
+                    logits = self._model(**batch.inputs).logits
+                loss += sample_losses(logits, batch.labels).double().sum().item()
+                if batch.labels.ndim == 1:
+                    right += int((logits.argmax(1) == batch.labels).sum())
+        loss /= int(self._test.predictions.sum())
+        known = {
+            "loss": loss,
+            "accuracy": right / len(self._test),
+            "perplexity": math.exp(min(loss, _MOST_LOSS)),
+        }
+        return {name: known[name] for name in self._task.metrics}
+
+    def adapter_files(self, model: Vector, method: Method | None = None) -> dict[str, bytes]:
+        """The model as the files of a PEFT adapter, which `PeftModel.from_pretrained` loads.
+
+        Of a method that changes the frozen weights it is the nearest adapter of the same rank.
+        """
+        self.layout.write(self._model, (method or self.method()).saved(model))
         tensors = {
             name: value.cpu().contiguous()
             for name, value in get_peft_model_state_dict(self._model).items()
@@ -210,32 +273,36 @@ class Learner:
             written = (Path(folder) / CONFIG_NAME).read_bytes()
         return {SAFETENSORS_WEIGHTS_NAME: save(tensors, {"format": "pt"}), CONFIG_NAME: written}
 
-    def _check(self, job: GradientJob, models: Mapping[int, Vector]) -> None:
+    def _check(self, job: GradientJob, models: Mapping[int, Vector], method: Method) -> None:
         if not 0 <= job.client < self.clients:
             raise ValueError(f"{job}: there are {self.clients} clients")
         if not 1 <= job.rank <= self.rank:
             raise ValueError(f"{job}: the rank must be 1 to {self.rank}")
         if job.version not in models:
             raise ValueError(f"{job}: no model of that version was given")
-        if models[job.version].shape != (self.parameters,):
+        if method.adapter(models[job.version]).shape != (self.parameters,):
             raise ValueError(f"{job}: its model is not a vector of {self.parameters} parameters")
 
-    def _work(self, job: GradientJob, model: Vector) -> LocalWork:
+    def _work(self, job: GradientJob, model: Vector, method: Method) -> LocalWork:
         local = self._config.local
         rows = local_batches(
             self._owned[job.client], self._seed, job.client, job.round, local.steps, local.batch
         )
-        return LocalWork(job.client, job.round, self.method.start(model, job), rows)
+        return LocalWork(job.client, job.round, method.start(model, job), rows)
 
     def _update(
-        self, job: GradientJob, model: Vector, work: LocalWork, result: LocalResult
+        self,
+        job: GradientJob,
+        model: Vector,
+        work: LocalWork,
+        result: LocalResult,
+        method: Method,
     ) -> Update | None:
-        delta = self.method.update(model, job, result)
-        if not (math.isfinite(result.loss) and np.isfinite(delta).all()):
+        if not (math.isfinite(result.loss) and np.isfinite(result.change).all()):
             if self._config.local.on_nonfinite == "drop":
                 return None
             raise DivergedError(job.client, job.round)
-        return Update(delta, result.loss, work.rows.size)
+        return Update(method.update(model, job, result), result.loss, work.rows.size)
 
 
 def holdings_table(owned: Sequence[NDArray[np.int64]], task: Task) -> pd.DataFrame:

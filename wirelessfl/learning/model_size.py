@@ -63,7 +63,9 @@ def sized_workload(config: LearningConfig, clients: int, seed: int) -> Workload:
     return Workload(
         samples=holdings(config.partition, task.samples, clients, seed),
         rank=config.lora.rank,
-        component_size=size.layers * _io(adapted),
+        component_in=size.layers * sum(d for shapes in adapted.values() for d, _ in shapes),
+        component_out=size.layers * sum(d for shapes in adapted.values() for _, d in shapes),
+        dense_size=size.layers * _products(adapted),
         modules=size.layers * sum(len(shapes) for shapes in adapted.values()),
         head_size=0 if size.causal else (size.hidden + 1) * task.classes,
         head_tensors=0 if size.causal else 2,  # weight and bias

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wirelessfl.scenario.learning import LocalConfig
-from wirelessfl.scenario.strategy import UplinkDtype
+from wirelessfl.scenario.strategy import Method, SketchMode, UplinkDtype
 
 UPLINK_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8}
 """Bits of a number of an update on the air."""
-_NUMBER_BITS = 32  # of a number on the downlink, of a scale of int8
+NUMBER_BITS = 32  # of a number on the downlink, of a scale of int8
 _NUMBER_BYTES = 4  # of a trained number in memory
 
 Floats = NDArray[np.float64]
@@ -61,7 +61,9 @@ class Workload:
     Attributes:
         samples: |D_n|, samples each client holds. [clients]
         rank: gamma, components per adapted layer.
-        component_size: Numbers in one component over all adapted layers: sum of d_in + d_out.
+        component_in: Numbers of one component in A, over all adapted layers: sum of d_in.
+        component_out: Numbers of one component in B: sum of d_out.
+        dense_size: Numbers in the adapted layers' weights: sum of d_in d_out.
         modules: Adapted layers.
         head_size: Numbers in the trainable head.
         head_tensors: Tensors they make up.
@@ -69,11 +71,14 @@ class Workload:
         step: Cost of one local step.
         local: Local steps, batch and optimiser.
         uplink_dtype: How updates are written on the uplink.
+        method: How the adapter is shared, which says what of it is sent.
     """
 
     samples: Ints
     rank: int
-    component_size: int
+    component_in: int
+    component_out: int
+    dense_size: int
     modules: int
     head_size: int
     head_tensors: int
@@ -81,33 +86,65 @@ class Workload:
     step: StepCost
     local: LocalConfig
     uplink_dtype: UplinkDtype = "float32"
+    method: Method = "fslora"
+    sketch_mode: SketchMode = "forward"
 
     @property
     def weights(self) -> Floats:
         """a_n = |D_n| / |D|. [clients]"""
         return np.asarray(self.samples / self.samples.sum(), np.float64)
 
+    @property
+    def component_size(self) -> int:
+        """Numbers in one component over all adapted layers: sum of d_in + d_out."""
+        return self.component_in + self.component_out
+
     def trained_numbers(self, rank: ArrayLike) -> Floats:
-        """Numbers that a client trains: k * sum over layers of (d_in + d_out) + head. [n]"""
+        """Numbers that a client holds to train: k * sum of (d_in + d_out) + head. [n]"""
         return np.asarray(np.asarray(rank) * self.component_size + self.head_size, np.float64)
+
+    def _sent_numbers(self, rank: ArrayLike) -> Floats:
+        """Numbers that a client sends; ffa sends no A, fedsa no B. [n]"""
+        component = self.component_size
+        if self.method in ("ffa", "fedsa"):
+            component = self.component_out if self.method == "ffa" else self.component_in
+        return np.asarray(np.asarray(rank) * component + self.head_size, np.float64)
 
     def download_bits(self, rank: ArrayLike) -> Floats:
         """Bits on the air to a client that trains `rank` components. [n]
 
-        Its trained numbers in float32; which components they are follows from the seed both sides
-        know, and costs nothing.
+        In float32 what it will send; which components they are follows from the seed both sides
+        know, and costs nothing. Sketches of the update alone need the whole adapter; flora's fresh
+        adapters follow from the seed, so only the head is sent. What a client has missed of changes
+        of the frozen weights comes on top (`simulation.training`).
         """
-        return _NUMBER_BITS * self.trained_numbers(rank)
+        rank = np.asarray(rank)
+        if self.sketch_mode == "update":
+            rank = np.full_like(rank, self.rank)
+        if self.method == "flora":
+            rank = np.zeros_like(rank)
+        return NUMBER_BITS * self._sent_numbers(rank)
+
+    def merged_numbers(self, ranks: ArrayLike) -> int:
+        """Numbers that say how a round of clients with these ranks changed the frozen weights.
+
+        The stacked adapters; fedex also needs those that were averaged away.
+        """
+        if self.method not in ("flora", "fedex"):
+            return 0
+        stacked = int(np.sum(ranks)) + (self.rank if self.method == "fedex" else 0)
+        return stacked * self.component_size
 
     def upload_bits(self, rank: ArrayLike) -> Floats:
         """Bits on the air from a client that trained `rank` components. [n]
 
-        Its trained numbers in `uplink_dtype`; int8 adds a float32 scale for each row of A and of
-        B^T of every layer, and for each tensor of the head.
+        What it trained and shares in `uplink_dtype`; int8 adds a float32 scale for each row of A
+        and of B^T of every layer, and for each tensor of the head.
         """
-        bits = UPLINK_BITS[self.uplink_dtype] * self.trained_numbers(rank)
+        bits = UPLINK_BITS[self.uplink_dtype] * self._sent_numbers(rank)
         if self.uplink_dtype == "int8":
-            bits += _NUMBER_BITS * (2 * self.modules * np.asarray(rank) + self.head_tensors)
+            factors = 1 if self.method in ("ffa", "fedsa") else 2
+            bits += NUMBER_BITS * (factors * self.modules * np.asarray(rank) + self.head_tensors)
         return bits
 
     def local_flops(self, clients: ArrayLike, rank: ArrayLike) -> Floats:

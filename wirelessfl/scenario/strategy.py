@@ -60,9 +60,27 @@ class PaperParticipation(PlannedParticipation):
     planner: Planner = Field("mean_field", description="As for adaptive.")
 
 
+Method = Literal["fslora", "fedit", "hetlora", "rbla", "flexlora", "ffa", "fedsa", "fedex", "flora"]
+
+SketchMode = Literal["forward", "update"]
+
+
 class FixedAdapter(Config):
     """How much of the adapter a participant trains and sends, decided once."""
 
+    method: Method = Field(
+        "fslora",
+        description="How clients of different ranks share one adapter: fslora (a random sketch "
+        "each round), fedit (averaged, missing ranks zero), hetlora (weighted by the norm of B A), "
+        "rbla (a rank is averaged over its holders), flexlora (SVD of the sum of products), ffa "
+        "(A frozen), fedsa (B stays with the client), fedex (the error of averaging goes into the "
+        "frozen weights), flora (products go into the frozen weights, a fresh adapter each round).",
+    )
+    sketch_mode: SketchMode = Field(
+        "forward",
+        description="fslora: clients compute with their ranks alone (forward), or with all and "
+        "train and send theirs (update).",
+    )
     sketch: Literal["off", "fixed"] = Field(
         "off", description="off: the full rank; fixed: `rank` of the adapter's ranks."
     )
@@ -72,6 +90,12 @@ class FixedAdapter(Config):
         description="How updates are written on the uplink; int8 rounds at random, unbiased, with "
         "one scale for each row of an adapter's matrices.",
     )
+
+    @model_validator(mode="after")
+    def _sketches_are_fsloras(self) -> FixedAdapter:
+        if self.sketch_mode != "forward" and self.method != "fslora":
+            raise ValueError("adapter.sketch_mode is for method: fslora")
+        return self
 
     @model_validator(mode="after")
     def _rank_goes_with_fixed(self) -> FixedAdapter:

@@ -121,8 +121,15 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
         training = TimingOnly()
     else:
         learner = shared_learner(scenario)
-        workload, training = learner.workload, RealTraining(learner)
-    return replace(workload, uplink_dtype=scenario.strategy.adapter.uplink_dtype), training
+        workload, training = learner.workload, RealTraining(learner, scenario.strategy.adapter)
+    adapter = scenario.strategy.adapter
+    workload = replace(
+        workload,
+        uplink_dtype=adapter.uplink_dtype,
+        method=adapter.method,
+        sketch_mode=adapter.sketch_mode,
+    )
+    return workload, training
 
 
 def _data(scenario: Scenario) -> tuple[dict[str, Any] | None, pd.DataFrame | None]:

@@ -16,6 +16,7 @@ from wirelessfl.learning.jobs import GradientJob, Update, Vector
 
 if TYPE_CHECKING:
     from wirelessfl.learning.learner import Learner
+    from wirelessfl.learning.methods.base import Method
 
 
 class GradientPool:
@@ -26,8 +27,8 @@ class GradientPool:
         host_s: Real seconds spent in them (a diagnostic; it never reaches the simulated clock).
     """
 
-    def __init__(self, learner: Learner) -> None:
-        self._learner = learner
+    def __init__(self, learner: Learner, method: Method) -> None:
+        self._learner, self._method = learner, method
         self._models: dict[int, Vector] = {}
         self._waiting: set[GradientJob] = set()
         self.computed = 0
@@ -53,7 +54,7 @@ class GradientPool:
         for job in jobs:
             self._waiting.remove(job)
         started = time.perf_counter()
-        updates = self._learner.train(jobs, self._models) if jobs else []
+        updates = self._learner.train(jobs, self._models, self._method) if jobs else []
         self.host_s += time.perf_counter() - started
         self.computed += len(jobs)
         self._forget_unused_models()

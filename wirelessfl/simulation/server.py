@@ -19,6 +19,7 @@ from wirelessfl.randomness import uniform
 from wirelessfl.scenario import Scenario, Target
 from wirelessfl.simulation.client import Bools, Cohort, Floats, Hardware, Ints, Work
 from wirelessfl.simulation.journal import Journal
+from wirelessfl.simulation.merges import Merges
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.training import Learned, Training
 from wirelessfl.strategy import Plan, RoundFeedback, Strategy
@@ -72,6 +73,7 @@ class Server:
         stop = scenario.stop
         self._time_limit_s = np.inf if stop.time_s is None else stop.time_s
         self._recent: list[float] = []
+        self._merges = Merges(workload)
         self.target_reached = False
         self.nobody_left = False
         self.diverged: str | None = None
@@ -139,6 +141,7 @@ class Server:
         if not learned.useful.all():
             cohort.spoil(np.flatnonzero(received)[~learned.useful])
             received = cohort.completed
+        self._merges.add(plan.k[participants[received]])
         feedback = self._feedback(plan, cohort, weights, received, learned)
         metrics: dict[str, float] = {}
         if not cut_short and self._evaluation_due(round):
@@ -155,7 +158,8 @@ class Server:
         return Work(
             round=round,
             clients=participants,
-            download_bits=self._workload.download_bits(ranks),
+            download_bits=self._workload.download_bits(ranks)
+            + self._merges.download_bits(participants),
             upload_bits=self._workload.upload_bits(ranks),
             flops=self._workload.local_flops(participants, ranks),
             memory_traffic_bytes=self._workload.local_bytes(participants, ranks),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.learning.aggregation import apply, weighted_sum
+from wirelessfl.learning.aggregation import apply
 from wirelessfl.learning.jobs import GradientJob
+from wirelessfl.scenario.strategy import FixedAdapter
 from wirelessfl.simulation.gradients import GradientPool
 
 if TYPE_CHECKING:
@@ -77,12 +78,17 @@ class Training(Protocol):
 
 
 class RealTraining:
-    """See `Training`: real gradients of a real model."""
+    """See `Training`: real gradients of a real model.
 
-    def __init__(self, learner: Learner) -> None:
-        self._learner = learner
-        self._pool = GradientPool(learner)
-        self._model = learner.initial
+    Args:
+        learner: Trains and evaluates.
+        adapter: The strategy's `adapter` section: how clients share it.
+    """
+
+    def __init__(self, learner: Learner, adapter: FixedAdapter) -> None:
+        self._learner, self._method = learner, learner.method(adapter)
+        self._pool = GradientPool(learner, self._method)
+        self._model = self._method.initial(learner.initial)
         self._evaluation_s = 0.0
         self.version = 0
 
@@ -104,7 +110,11 @@ class RealTraining:
         useful = np.array([update is not None for update in arrived], bool)
         updates = [update for update in arrived if update is not None]
         deltas = [update.delta for update in updates]
-        total = weighted_sum(deltas, weights[received][useful], len(self._model))
+        kept = weights[received][useful]
+        if self._method.linear:
+            total = self._method.combine(self._model, deltas, kept)
+        else:  # a step is more of everybody, not more of what came out
+            total, step = self._method.combine(self._model, deltas, kept * step), 1.0
         if updates:
             self._model = apply(self._model, total, step)
             self.version += 1
@@ -118,13 +128,13 @@ class RealTraining:
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""
         started = time.perf_counter()
-        metrics = self._learner.evaluate(self._model)
+        metrics = self._learner.evaluate(self._model, self._method)
         self._evaluation_s += time.perf_counter() - started
         return metrics
 
     def adapter_files(self) -> dict[str, bytes]:
         """See `Training.adapter_files`."""
-        return self._learner.adapter_files(self._model)
+        return self._learner.adapter_files(self._model, self._method)
 
     def diagnostics(self) -> dict[str, float]:
         """See `Training.diagnostics`."""

@@ -8,21 +8,34 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from wirelessfl.learning.aggregation import weighted_sum
 from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
 
+Weights = NDArray[np.float64]
+Change = NDArray[np.float64]
+
 
 class Method(ABC):
-    """One way to share an adapter.
+    """One way to share an adapter among clients, for one run.
 
     A global model is a flat float32 vector whose meaning is the method's own; it begins as the
-    adapter's `[layout.size]`. What a client sends is a flat vector too, added up with weights.
+    adapter's `[layout.size]`. What a client sends is a flat vector too. Weights are a_n / q_n,
+    which are 1 together on average only, so methods work on changes of the present global model.
 
     Args:
         layout: Places of the adapter's parameters.
         seed: The scenario's seed: every draw follows from it, the client and the round.
+
+    Attributes:
+        linear: Whether `combine` is sum_n w_n delta_n; then optimisers of the server make sense of
+            it, and it is unbiased under independent sampling.
+        shifts_base: Whether global models carry a change of the frozen weights (see `residual`).
     """
+
+    linear = True
+    shifts_base = False
 
     def __init__(self, layout: Layout, seed: int) -> None:
         self.layout, self.seed = layout, seed
@@ -39,12 +52,35 @@ class Method(ABC):
     def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
         """What the client sends, from what its training did."""
 
-    @abstractmethod
-    def combine(
-        self, model: Vector, updates: Sequence[Vector], weights: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def combine(self, model: Vector, updates: Sequence[Vector], weights: Weights) -> Change:
         """The change of the global model that updates ask for, for a server step of 1."""
+        return weighted_sum(updates, weights, len(model))
 
-    def deployed(self, model: Vector) -> Vector:
-        """The adapter `[layout.size]` that a global model stands for."""
+    def adapter(self, model: Vector) -> Vector:
+        """The adapter of a global model, as it is evaluated `[layout.size]`."""
         return model
+
+    def residual(self, model: Vector) -> Vector | None:
+        """Change of the frozen weights, module after module `[d_out, d_in]`, if there is one."""
+        return None
+
+    def saved(self, model: Vector) -> Vector:
+        """The adapter that comes nearest to a global model, as it is saved `[layout.size]`."""
+        return self.adapter(model)
+
+
+class FirstComponents(Method):
+    """A `Method` in which a client of k components has the first k, and sends no others."""
+
+    def start(self, model: Vector, job: GradientJob) -> LocalStart:
+        """See `Method.start`."""
+        return LocalStart(model[self._places(job.rank)], job.rank)
+
+    def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
+        """See `Method.update`."""
+        delta = np.zeros(self.layout.size, np.float32)
+        delta[self._places(job.rank)] = result.change
+        return delta
+
+    def _places(self, rank: int) -> NDArray[np.int64]:
+        return self.layout.compact_index(np.tile(np.arange(rank), (len(self.layout.modules), 1)))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.learning.aggregation import weighted_sum
 from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
@@ -21,31 +18,43 @@ class FsLora(Method):
     Updates add up with weights a_n / q_n, which leaves the expected step that of full participation
     at B S A.
 
+    With `whole_forward` clients compute with all of B A and train only what S keeps; what they send
+    counts gamma / k times. A single step is then unbiased for the model itself, with no change of
+    the objective, but everything has to be downloaded and computed (an ablation of ours).
+
     Args:
         layout: Places of the adapter's parameters.
         seed: The scenario's seed.
         per_module: Whether each module has a sketch of its own.
+        whole_forward: See above.
     """
 
-    def __init__(self, layout: Layout, seed: int, per_module: bool = False) -> None:
+    def __init__(
+        self, layout: Layout, seed: int, per_module: bool = False, whole_forward: bool = False
+    ) -> None:
         super().__init__(layout, seed)
-        self._per_module = per_module
+        self._per_module, self._whole = per_module, whole_forward
 
     def start(self, model: Vector, job: GradientJob) -> LocalStart:
         """See `Method.start`."""
+        if self._whole:
+            every = np.tile(np.arange(self.layout.rank), (len(self.layout.modules), 1))
+            places, trained = self.layout.compact_index(every), np.zeros(self.layout.size, bool)
+            trained[self._places(job)] = True
+            return LocalStart(model[places], self.layout.rank, trained=trained[places])
         return LocalStart(model[self._places(job)], job.rank, self.layout.rank / job.rank)
 
     def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
         """See `Method.update`: exactly zero outside the sketch."""
         delta = np.zeros(self.layout.size, np.float32)
-        delta[self._places(job)] = result.change
+        if not self._whole:
+            delta[self._places(job)] = result.change
+            return delta
+        every = np.tile(np.arange(self.layout.rank), (len(self.layout.modules), 1))
+        delta[self.layout.compact_index(every)] = result.change
+        lora = self.layout.size - self.layout.head_size
+        delta[:lora] *= self.layout.rank / job.rank
         return delta
-
-    def combine(
-        self, model: Vector, updates: Sequence[Vector], weights: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """See `Method.combine`."""
-        return weighted_sum(updates, weights, len(model))
 
     def active(self, job: GradientJob) -> NDArray[np.int64]:
         """Components that a job trains `[modules, k]`."""
