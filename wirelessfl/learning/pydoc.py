@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import sysconfig
 import warnings
 from collections.abc import Iterator
@@ -26,8 +27,10 @@ SHORTEST = 40
 _SPLIT_SEED = 0
 _SOURCE_SHARE = 0.35  # of the owners, about
 _FEWEST_OWNERS = 50  # a whole standard library has more than 150
-# Not the library's own: installed packages, tests, and files that only build Python.
-_LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__")
+_Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")  # of statements that hold statements
+# Not the library's own, or its tests.
+_LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idle_test")
 
 
 @cache
@@ -65,16 +68,21 @@ def _strings_by_owner(folder: Path) -> dict[str, list[str]]:
     """Every owner's strings in order of their files, owners by name; repeats are left out."""
     strings: dict[str, list[str]] = {}
     seen: set[str] = set()
-    for path in sorted(folder.rglob("*.py")):
-        parts = path.relative_to(folder).with_suffix("").parts
-        if any(part in _LEFT_OUT or part.startswith("config-") for part in parts):
-            continue
+    for path in sorted(_files(folder)):
         new = [text for text in _docstrings(path) if len(text) >= SHORTEST and text not in seen]
         new = list(dict.fromkeys(new))
         seen.update(new)
         if new:
-            strings.setdefault(parts[0], []).extend(new)
+            owner = path.relative_to(folder).with_suffix("").parts[0]
+            strings.setdefault(owner, []).extend(new)
     return dict(sorted(strings.items()))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The library's own source files."""
+    for name, folders, files in os.walk(folder):
+        folders[:] = [below for below in folders if below not in _LEFT_OUT]
+        yield from (Path(name, file) for file in files if file.endswith(".py"))
 
 
 def _docstrings(path: Path) -> Iterator[str]:
@@ -85,10 +93,20 @@ def _docstrings(path: Path) -> Iterator[str]:
             tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):  # templates and broken files some Pythons carry
         return
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and (text := ast.get_docstring(node)):
+    for node in _documented(tree):
+        if text := ast.get_docstring(node):
             yield text
+
+
+def _documented(tree: ast.Module) -> Iterator[_Documented]:
+    """What can have documentation, outer before inner; expressions are not looked into."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, _Documented):
+            yield node
+        inner = [child for name in _BLOCKS for child in getattr(node, name, ())]
+        waiting += reversed(inner)
 
 
 def _is_source(owner: str) -> bool:

@@ -44,21 +44,24 @@ def plot_partition(holdings: pd.DataFrame, path: Path) -> None:
     with mpl.rc_context(STYLE | {"axes.grid.axis": "y"}):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.subplots()
-        bottom = np.zeros(clients)
         colours = [_OTHER if of is None else _PALETTE[i] for i, of in enumerate(names)]
-        for row, colour in zip(counts, colours, strict=True):
-            axes.bar(
-                np.arange(clients),
-                row,
-                1.0 if many else 0.8,
-                bottom,
-                color=colour,
-                edgecolor=colour if many else "white",
-                linewidth=0.1 if many else 0.4,
-            )
-            bottom += row
+        edges = np.arange(clients + 1) - 0.5
+        top = np.vstack([np.zeros(clients, np.int64), counts.cumsum(axis=0)])
+        for low, high, colour in zip(top, top[1:], colours, strict=False):
+            if many:  # one shape a class, however many clients
+                axes.stairs(high, edges, baseline=low, fill=True, color=colour, linewidth=0.1)
+            else:
+                axes.bar(
+                    np.arange(clients),
+                    high - low,
+                    0.8,
+                    low,
+                    color=colour,
+                    edgecolor="white",
+                    linewidth=0.4,
+                )
         axes.set_xlim(-0.8, clients - 0.2)
-        axes.set_ylim(0, 1.05 * bottom.max())
+        axes.set_ylim(0, 1.05 * top[-1].max())
         axes.set_ylabel("training samples")
         axes.set_xlabel(f"{clients} clients, the largest first" if many else "client")
         if clients <= 20:
@@ -82,17 +85,19 @@ def plot_partition(holdings: pd.DataFrame, path: Path) -> None:
 
 def _stacks(holdings: pd.DataFrame) -> tuple[list[str | None], NDArray[np.int64]]:
     """Names of the stacked parts, None for all others together, and samples `[parts, clients]`."""
-    table = holdings.pivot_table(
-        index="class", columns="client", values="samples", aggfunc="sum", fill_value=0
-    ).sort_index(key=lambda index: index.map(_order))
-    names: list[str | None] = [str(name) for name in table.index]
-    counts: NDArray[np.int64] = table.to_numpy(np.int64)
-    if len(names) > len(_PALETTE):
-        largest = np.argsort(-counts.sum(axis=1), kind="stable")
-        shown, rest = largest[: len(_PALETTE) - 1], largest[len(_PALETTE) - 1 :]
-        names = [*(names[i] for i in shown), None]
-        counts = np.vstack([counts[shown], counts[rest].sum(axis=0)])
-    return names, counts
+    client, _ = pd.factorize(holdings["client"], sort=True)
+    label, found = pd.factorize(holdings["class"])
+    order = sorted(range(len(found)), key=lambda i: _order(str(found[i])))
+    if len(found) > len(_PALETTE):
+        totals = np.bincount(label, holdings["samples"])
+        order = sorted(order, key=lambda i: -totals[i])[: len(_PALETTE) - 1]
+    part = np.full(len(found), len(order))  # the last is all others
+    part[order] = np.arange(len(order))
+    parts, clients = int(part.max()) + 1, int(client.max()) + 1
+    counts = np.bincount(part[label] * clients + client, holdings["samples"], parts * clients)
+    names: list[str | None] = [str(found[i]) for i in order]
+    names += [None] * (parts - len(order))
+    return names, counts.reshape(parts, clients).astype(np.int64)
 
 
 def _order(name: str) -> tuple[int, str]:
