@@ -1,7 +1,7 @@
 """Does federated training learn what central training does? digits and pydoc, full participation.
 
 For each task two runs with the same model, adapter, local steps and number of gradient steps: all
-clients in every round, and one client that holds all the data. Writes learning.csv beside this file.
+clients in every round, and one client that holds all the data. Writes learning.csv beside this.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def test_a_table_without_owners_is_not_natural():
 
 def test_more_clients_than_owners_is_one_clear_error():
     path = FOLDER / "notebooks.yaml"
-    with pytest.raises(InputError, match="6 natural owners .* use at most 6 clients"):
+    with pytest.raises(InputError, match=r"6 natural owners .* use at most 6 clients"):
         simulate(load(path, (*tiny(path), "devices.count=7")))
 
 
