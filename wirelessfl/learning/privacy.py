@@ -70,7 +70,7 @@ class Privacy:
             round: Which one.
             weight: Largest weight that anybody could have had.
             probability: Largest probability with which anybody was drawn.
-            parameters: Length of the sum.
+            parameters: Numbers that updates can change.
         """
         deviation = self.noise_multiplier(probability) * self._config.clip_norm * weight
         self._sampled.append(probability)
