@@ -10,6 +10,7 @@ from wirelessfl.learning.partition import partition
 from wirelessfl.scenario.learning import (
     DirichletPartition,
     IidPartition,
+    NaturalPartition,
     Partition,
     ShardsPartition,
 )
@@ -71,3 +72,44 @@ def test_more_clients_than_samples_are_refused_with_the_limit(config: Partition)
     partition(config, LABELS, most, 0)
     with pytest.raises(InputError, match=f"at most {most} clients"):
         partition(config, LABELS, most + 1, 0)
+
+
+owner_sizes = st.lists(st.integers(1, 60), min_size=1, max_size=40)
+
+
+@given(owner_sizes, st.integers(1, 40), st.integers(0, 2**32))
+def test_natural_holdings_keep_owners_whole_and_sizes_even(
+    sizes: list[int], clients: int, seed: int
+):
+    owners = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)) * 3, sizes))
+    labels = np.zeros(len(owners), np.int64)
+    if clients > len(sizes):
+        with pytest.raises(InputError, match=f"has {len(sizes)} natural owners .* at most"):
+            partition(NaturalPartition(), labels, clients, seed, owners)
+        return
+    owned = partition(NaturalPartition(), labels, clients, seed, owners)
+    assert np.array_equal(np.sort(np.concatenate(owned)), np.arange(len(labels)))
+    holders = [set(owners[rows]) for rows in owned]
+    assert min(map(len, holders)) >= 1
+    assert sum(map(len, holders)) == len(sizes)  # nobody's samples are at two clients
+    held = np.array([len(rows) for rows in owned])
+    for rows, mine in zip(owned, holders, strict=True):
+        if len(mine) > 1:  # its last and smallest owner came when it had least of all
+            smallest = min(int((owners == owner).sum()) for owner in mine)
+            assert len(rows) - smallest <= held.min()
+
+
+def test_the_seed_says_which_client_is_which_owner():
+    owners = np.repeat(np.arange(8), np.arange(1, 9))
+    labels = np.zeros(len(owners), np.int64)
+    sizes = [
+        [len(rows) for rows in partition(NaturalPartition(), labels, 8, seed, owners)]
+        for seed in (0, 0, 1)
+    ]
+    assert sizes[0] == sizes[1] != sizes[2]
+    assert sorted(sizes[0]) == sorted(sizes[2]) == list(range(1, 9))
+
+
+def test_without_owners_nothing_is_natural():
+    with pytest.raises(InputError, match="this task has none"):
+        partition(NaturalPartition(), LABELS, 3, 0)

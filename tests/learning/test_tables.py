@@ -35,7 +35,7 @@ def test_every_format_gives_the_same_corpus(suffix: str, tmp_path: Path):
     path = written(ROWS, tmp_path / f"rows{suffix}")
     corpus = table_corpus(TableTask(file=str(path), label="label", owner="who"))
     assert corpus.classes == ("a", "b", "c")
-    assert corpus.owned
+    assert corpus.owners == ("w0", "w1", "w2")
     everything = sorted([*corpus.train, *corpus.test], key=lambda text: int(text.text.split()[1]))
     assert [text.text for text in everything] == ROWS["text"].tolist()
     assert [corpus.classes[text.label] for text in everything] == ROWS["label"].tolist()
@@ -50,7 +50,7 @@ def test_without_labels_the_text_itself_is_learnt(tmp_path: Path):
     path = written(ROWS, tmp_path / "rows.csv")
     corpus = table_corpus(TableTask(file=str(path)))
     assert corpus.classes == ()
-    assert not corpus.owned
+    assert not corpus.owners
     assert (len(corpus.train), len(corpus.test)) == (16, 4)
     with_completion = table_corpus(TableTask(file=str(path), completion="label"))
     assert with_completion.train[0].completion in {"a", "b", "c"}

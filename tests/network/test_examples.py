@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.examples import FILES, TINY
+from tests.examples import FILES, tiny
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import dump, load, loads
@@ -16,7 +16,6 @@ from wirelessfl.simulation import simulate
 
 SMALL = (
     "stop.rounds=2",
-    TINY,
     "learning.lora={rank: 4, alpha: 8}",
     "learning.local={steps: 1, batch: 4, lr: 0.05}",
 )
@@ -74,6 +73,6 @@ def test_every_client_of_an_example_is_reached(path: Path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_examples_run(path: Path):
-    trace = simulate(load(path, SMALL))
+    trace = simulate(load(path, (*tiny(path), *SMALL)))
     assert len(trace.rounds) == 3  # and the evaluation before the first
     assert 0 < trace.rounds["end_s"].iloc[-1] < 3600

@@ -148,9 +148,9 @@ def count_trained(scenario, monkeypatch) -> list[tuple[int, int]]:
     trained: list[tuple[int, int]] = []
     train = type(learner).train
 
-    def counting(self, jobs, models):
+    def counting(self, jobs, models, method):
         trained.extend((job.round, job.client) for job in jobs)
-        return train(self, jobs, models)
+        return train(self, jobs, models, method)
 
     monkeypatch.setattr(type(learner), "train", counting)
     return trained

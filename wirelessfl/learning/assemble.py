@@ -5,16 +5,20 @@ from __future__ import annotations
 from wirelessfl.learning.base import Base, Progress
 from wirelessfl.learning.digits import digits_task
 from wirelessfl.learning.huggingface import Form, huggingface_base, tokenizer_of
+from wirelessfl.learning.pydoc import pydoc_corpus
 from wirelessfl.learning.tables import table_corpus, text_files_corpus
 from wirelessfl.learning.task import Task
 from wirelessfl.learning.texts import Corpus, encode
+from wirelessfl.learning.tiny_lm import tiny_lm
 from wirelessfl.learning.tiny_vit import tiny_vit
 from wirelessfl.scenario.learning import (
     HuggingFace,
     LearningConfig,
+    PydocTask,
     TableTask,
     TextFilesTask,
     TextOptions,
+    TinyLm,
     TinyVit,
 )
 
@@ -26,7 +30,7 @@ def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[
         InputError: If a file cannot be used, or the model does not go with the task.
     """
     if isinstance(config.task, TextOptions):
-        return _of_text(config, config.task)
+        return _of_text(config, config.task, progress)
     task = digits_task()
     if isinstance(config.model, TinyVit):
         return tiny_vit(config.model, task, progress), task
@@ -36,16 +40,24 @@ def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[
     return huggingface_base(config.model, "images", classes, image=(channels, side)), task
 
 
-def _of_text(config: LearningConfig, options: TextOptions) -> tuple[Base, Task]:
+def _of_text(
+    config: LearningConfig, options: TextOptions, progress: Progress | None
+) -> tuple[Base, Task]:
     corpus = _corpus(options)
-    assert isinstance(config.model, HuggingFace)
-    tokenizer = tokenizer_of(config.model)
-    form: Form = "classes" if corpus.classes else "tokens"
-    base = huggingface_base(config.model, form, len(corpus.classes), tokenizer)
-    return base, encode(corpus, tokenizer, options.max_tokens)
+    classes = len(corpus.classes)
+    if isinstance(config.model, TinyLm):
+        base = tiny_lm(config.model, classes, progress)
+    else:
+        assert isinstance(config.model, HuggingFace)
+        form: Form = "classes" if classes else "tokens"
+        base = huggingface_base(config.model, form, classes, tokenizer_of(config.model))
+    assert base.tokenizer is not None
+    return base, encode(corpus, base.tokenizer, options.max_tokens)
 
 
 def _corpus(options: TextOptions) -> Corpus:
+    if isinstance(options, PydocTask):
+        return pydoc_corpus(options.test_fraction)
     if isinstance(options, TableTask):
         return table_corpus(options)
     assert isinstance(options, TextFilesTask)

@@ -13,7 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from peft import PeftModel, get_peft_model_state_dict
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import save
@@ -81,7 +83,7 @@ class Learner:
     ):
         self.clients = clients
         self._config, self._task, self._model, self._seed = config, task, model, seed
-        self._owned = partition(config.partition, task.classes, clients, seed)
+        self._owned = partition(config.partition, task.classes, clients, seed, task.owners)
         self.samples = np.array([len(rows) for rows in self._owned])
         self.layout = layout_of(model)
         self.rank, self.parameters = self.layout.rank, self.layout.size
@@ -101,6 +103,17 @@ class Learner:
         )
         self._width = 10 if config.cohort_width == "auto" else config.cohort_width
         self._evaluated: dict[bytes, dict[str, float]] = {}
+
+    @property
+    def data(self) -> dict[str, str | int]:
+        """Fingerprint of the data, and how many samples train and test the model."""
+        task = self._task
+        return {"fingerprint": task.fingerprint, "train": len(task.train), "test": len(task.test)}
+
+    @property
+    def holdings(self) -> pd.DataFrame:
+        """Samples that each client holds of each class, as a trace has them."""
+        return holdings_table(self._owned, self._task)
 
     @cached_property
     def workload(self) -> Workload:
@@ -290,6 +303,24 @@ class Learner:
                 return None
             raise DivergedError(job.client, job.round)
         return Update(method.update(model, job, result), result.loss, work.rows.size)
+
+
+def holdings_table(owned: Sequence[NDArray[np.int64]], task: Task) -> pd.DataFrame:
+    """Client, class and samples, without the classes a client has nothing of.
+
+    Args:
+        owned: Rows of the training set that each client holds.
+        task: Whose rows they are.
+    """
+    classes = np.concatenate([task.classes[rows] for rows in owned])
+    client = np.repeat(np.arange(len(owned)), [len(rows) for rows in owned])
+    number = int(task.classes.max()) + 1
+    held = np.bincount(client * number + classes, minlength=len(owned) * number)
+    pairs = np.flatnonzero(held)
+    names = np.array(task.class_names or [str(label) for label in range(number)], object)
+    return pd.DataFrame(
+        {"client": pairs // number, "class": names[pairs % number], "samples": held[pairs]}
+    )
 
 
 def _device(config: LearningConfig) -> torch.device:

@@ -18,7 +18,14 @@ from __future__ import annotations
 from wirelessfl.errors import InputError
 from wirelessfl.learning.partition import holdings
 from wirelessfl.learning.workload import Bilinear, StepCost, Workload
-from wirelessfl.scenario.learning import LearningConfig, NoTask, SizedModel, TinyVit
+from wirelessfl.scenario.learning import (
+    LearningConfig,
+    LoraConfig,
+    NoTask,
+    SizedModel,
+    TinyLm,
+    TinyVit,
+)
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.models import ModelSize
 
@@ -49,9 +56,9 @@ def sized_workload(config: LearningConfig, clients: int, seed: int) -> Workload:
     if isinstance(model, SizedModel):
         size, weight_bits = model.shapes, model.weight_bits
     else:
-        assert isinstance(model, TinyVit)
-        size, weight_bits = _tiny_vit_size(model), 32
-    adapted = {name: size.linear[name] for name in _targets(config, size)}
+        assert isinstance(model, TinyVit | TinyLm)
+        size, weight_bits = tiny_size(model), 32
+    adapted = {name: size.linear[name] for name in adapted_layers(config.lora, size)}
     tokens = task.tokens or (size.positions if size.patch else _TEXT_TOKENS)
     return Workload(
         samples=holdings(config.partition, task.samples, clients, seed),
@@ -126,22 +133,38 @@ def _step_cost(
     return StepCost(flops, traffic, kept)
 
 
-def _targets(config: LearningConfig, size: ModelSize) -> list[str]:
-    if config.lora.targets == "auto":
+def adapted_layers(config: LoraConfig, size: ModelSize) -> list[str]:
+    """Names of the linear layers that are adapted.
+
+    Raises:
+        InputError: A target layer does not exist.
+    """
+    if config.targets == "auto":
         return list(size.linear)
-    for name in config.lora.targets:
+    for name in config.targets:
         if name not in size.linear:
             raise InputError(
                 f"learning.lora.targets: no linear layer is called {name!r}; "
                 f"{suggestion(name, list(size.linear))}"
             )
-    return list(config.lora.targets)
+    return list(config.targets)
 
 
-def _tiny_vit_size(config: TinyVit) -> ModelSize:
-    """The shapes of the tiny ViT on 8 x 8 digits."""
+def tiny_size(config: TinyVit | TinyLm) -> ModelSize:
+    """The shapes of the tiny ViT on 8 x 8 digits, or of the tiny Llama."""
     h, m = config.hidden, 2 * config.hidden
     square = dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj"), ((h, h),))
+    if isinstance(config, TinyLm):
+        mlp = {"gate_proj": ((h, m),), "up_proj": ((h, m),), "down_proj": ((m, h),)}
+        return ModelSize(
+            layers=config.layers,
+            hidden=h,
+            heads=config.heads,
+            linear={**square, **mlp},
+            block_input=("q_proj", "k_proj", "v_proj"),
+            vocabulary=config.vocabulary,
+            causal=True,
+        )
     return ModelSize(
         layers=config.layers,
         hidden=h,

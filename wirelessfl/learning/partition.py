@@ -1,10 +1,14 @@
 """Who holds which training samples: every sample has one owner and every client owns some.
 
 `dirichlet` follows Hsu, Qi and Brown (arXiv 1909.06335): client n draws class proportions
-p_n ~ Dirichlet(alpha, ..., alpha) and fills its size from what is left of each class.
+p_n ~ Dirichlet(alpha, ..., alpha) and fills its size from what is left of each class. `natural`
+keeps what one owner has together: the largest owner first, to the client that has least so far
+(Graham's longest-processing-time rule, SIAM J. Appl. Math. 17, 1969).
 """
 
 from __future__ import annotations
+
+import heapq
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +18,7 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario.learning import (
     DirichletPartition,
     IidPartition,
+    NaturalPartition,
     Partition,
     ShardsPartition,
 )
@@ -21,7 +26,13 @@ from wirelessfl.scenario.learning import (
 Rows = NDArray[np.int64]
 
 
-def partition(config: Partition, labels: NDArray[np.int64], clients: int, seed: int) -> list[Rows]:
+def partition(
+    config: Partition,
+    labels: NDArray[np.int64],
+    clients: int,
+    seed: int,
+    owners: NDArray[np.int64] | None = None,
+) -> list[Rows]:
     """Rows of the training set that each client holds, sorted.
 
     Args:
@@ -29,11 +40,14 @@ def partition(config: Partition, labels: NDArray[np.int64], clients: int, seed: 
         labels: Class of every training sample `[samples]`.
         clients: Number of clients.
         seed: The scenario's seed.
+        owners: Natural owner of every training sample `[samples]`; None where there is none.
 
     Raises:
-        InputError: There are fewer samples (or shards' worth of samples) than clients.
+        InputError: There are fewer samples (or shards' worth of samples, or owners) than clients.
     """
-    if isinstance(config, ShardsPartition):
+    if isinstance(config, NaturalPartition):
+        owned = _natural(owners, clients, seed)
+    elif isinstance(config, ShardsPartition):
         dealt = _deal(config, len(labels), clients, seed)
         shards = np.array_split(np.argsort(labels, kind="stable"), dealt.size)
         owned = [np.concatenate([shards[shard] for shard in hand]) for hand in dealt]
@@ -49,13 +63,37 @@ def partition(config: Partition, labels: NDArray[np.int64], clients: int, seed: 
 def holdings(config: Partition, samples: int, clients: int, seed: int) -> Rows:
     """How many of `samples` training samples each client holds, whatever they are `[clients]`.
 
-    The same numbers as `partition` gives; errors as there.
+    The same numbers as `partition` gives; errors as there. Natural holdings are not known without
+    the data.
     """
+    assert not isinstance(config, NaturalPartition)  # refused where the section is read
     if isinstance(config, ShardsPartition):
         dealt = _deal(config, samples, clients, seed)
         shard, longer = divmod(samples, dealt.size)  # as np.array_split cuts
         return np.asarray(shard * config.per_client + (dealt < longer).sum(axis=1))
     return _sizes(config, samples, clients, seed)[0]
+
+
+def _natural(owners: Rows | None, clients: int, seed: int) -> list[Rows]:
+    """Whole owners, put together to even sizes; the seed decides which client is which."""
+    if owners is None:
+        raise InputError("learning.partition: natural needs owners, and this task has none")
+    names, owner, sizes = np.unique(owners, return_inverse=True, return_counts=True)
+    if len(names) < clients:
+        raise InputError(
+            f"learning.partition: the task has {len(names)} natural owners with training samples, "
+            f"not enough for {clients} clients; use at most {len(names)} clients"
+        )
+    client_of = np.empty(len(names), np.int64)
+    least = [(0, client) for client in range(clients)]
+    for number in np.argsort(-sizes, kind="stable"):
+        held, client = least[0]
+        client_of[number] = client
+        heapq.heapreplace(least, (held + int(sizes[number]), client))
+    place = randomness.generator(seed, "partition").permutation(clients)
+    holder = place[client_of][owner]
+    by_client = np.argsort(holder, kind="stable")
+    return np.split(by_client, np.cumsum(np.bincount(holder, minlength=clients))[:-1])
 
 
 def _deal(config: ShardsPartition, samples: int, clients: int, seed: int) -> Rows:

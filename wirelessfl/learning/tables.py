@@ -39,7 +39,7 @@ def table_corpus(config: TableTask) -> Corpus:
     classes, label = _numbered(columns[config.label]) if config.label is not None else ((), None)
     if config.label is not None and len(classes) < 2:
         raise InputError(f"{path}: {config.label} has only one class, {classes[0]!r}")
-    owner = _numbered(columns[config.owner])[1] if config.owner is not None else None
+    owners, owner = _numbered(columns[config.owner]) if config.owner is not None else ((), None)
     rows = [
         Text(
             text=text,
@@ -51,7 +51,7 @@ def table_corpus(config: TableTask) -> Corpus:
     ]
     groups = label if label is not None else owner if owner is not None else np.zeros(len(rows))
     train, test = _split(rows, groups, config.test_fraction, str(path))
-    return Corpus(train, test, classes=classes, owned=owner is not None)
+    return Corpus(train, test, classes=classes, owners=owners)
 
 
 def text_files_corpus(config: TextFilesTask) -> Corpus:
@@ -75,7 +75,8 @@ def text_files_corpus(config: TextFilesTask) -> Corpus:
     if not rows:
         raise InputError(f"{folder}: no text in files like {config.pattern!r}")
     train, test = _split(rows, np.array(owners), config.test_fraction, str(folder))
-    return Corpus(train, test)
+    names = tuple(path.relative_to(folder).as_posix() for path in files)
+    return Corpus(train, test, owners=names)
 
 
 def _read(path: Path, sha256: str | None) -> pd.DataFrame:

@@ -69,6 +69,7 @@ class Task:
         metrics: What evaluation tells: loss, and accuracy (classes) or perplexity (tokens).
         source: What central pre-training of a tiny model may see; None if there is nothing.
         fingerprint: SHA-256 of the data.
+        class_names: What the classes are called; empty is their numbers.
     """
 
     train: Samples
@@ -78,6 +79,7 @@ class Task:
     metrics: tuple[str, ...]
     source: Samples | None
     fingerprint: str
+    class_names: tuple[str, ...] = ()
 
 
 def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -40,14 +40,14 @@ class Corpus:
         test: What the server evaluates on.
         source: What central pre-training of a tiny model, and its tokenizer, may see; perhaps none.
         classes: Names of the classes; empty for language modelling.
-        owned: Whether owners are known.
+        owners: Names of the owners; empty if no owners are known.
     """
 
     train: Sequence[Text]
     test: Sequence[Text]
     source: Sequence[Text] = ()
     classes: tuple[str, ...] = ()
-    owned: bool = True
+    owners: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -74,10 +74,11 @@ def encode(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, max_tokens: int) 
         train=train,
         test=encode_samples(corpus.test, tokenizer, max_tokens)[0],
         classes=np.array(labels, np.int64)[row] if corpus.classes else owners,
-        owners=owners if corpus.owned else None,
+        owners=owners if corpus.owners else None,
         metrics=("loss", "accuracy") if corpus.classes else ("loss", "perplexity"),
         source=source,
         fingerprint=corpus.fingerprint,
+        class_names=corpus.classes or corpus.owners,
     )
 
 

@@ -7,12 +7,9 @@ Hugging Face's ViTForImageClassification at toy size, pre-trained centrally on t
 from __future__ import annotations
 
 import hashlib
-import math
-import platform
 
 import torch
-import transformers
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from transformers import ViTConfig, ViTForImageClassification
 
@@ -20,8 +17,8 @@ from wirelessfl import randomness
 from wirelessfl.errors import InputError
 from wirelessfl.learning.base import Base, Progress
 from wirelessfl.learning.cache import Tensors, cached_tensors
+from wirelessfl.learning.pretraining import made_with, pretrain
 from wirelessfl.learning.task import Samples, Task
-from wirelessfl.learning.threads import torch_threads
 from wirelessfl.scenario.learning import TinyVit
 
 HEAD = "classifier"
@@ -41,9 +38,7 @@ def tiny_vit(config: TinyVit, task: Task, progress: Progress | None = None) -> B
         "model": config.model_dump(mode="json"),
         "source_sha256": _fingerprint(source),
         "recipe_version": RECIPE_VERSION,
-        "torch": str(torch.__version__),
-        "transformers": transformers.__version__,
-        "machine": [platform.machine(), torch.backends.cpu.get_cpu_capability()],
+        **made_with(),
     }
     weights = cached_tensors(
         "tiny-vit", recipe, lambda: _pretrain(config, source, progress or (lambda *_: None))
@@ -90,33 +85,23 @@ def _pretrain(config: TinyVit, source: Samples, progress: Progress) -> Tensors:
     """Weights, without the head, after AdamW on augmented source images."""
     source_classes = int(source.labels.max()) + 1
     model = _model(config, source, source_classes, "pretrain").train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_LR, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _warmup_cosine(step, config.pretrain_steps)
-    )
     torch_rng = torch.Generator().manual_seed(_SEED)
     rng = randomness.generator(_SEED, "pretrain")
-    with torch_threads(1):
-        for step in range(config.pretrain_steps):
-            rows = torch.from_numpy(rng.integers(len(source), size=_BATCH))
-            images = _augment(source.inputs["pixel_values"][rows], torch_rng)
-            loss = F.cross_entropy(model(images).logits, source.labels[rows])
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            progress("pre-training tiny-vit (once)", (step + 1) / config.pretrain_steps)
+
+    def loss() -> Tensor:
+        rows = torch.from_numpy(rng.integers(len(source), size=_BATCH))
+        images = _augment(source.inputs["pixel_values"][rows], torch_rng)
+        return F.cross_entropy(model(images).logits, source.labels[rows])
+
+    pretrain(
+        model,
+        loss,
+        config.pretrain_steps,
+        _PEAK_LR,
+        lambda done: progress("pre-training tiny-vit (once)", done),
+    )
     weights: Tensors = model.state_dict()
     return {name: value for name, value in weights.items() if name not in _head(model)}
-
-
-def _warmup_cosine(step: int, steps: int) -> float:
-    """Share of the peak learning rate: linear over a twentieth of the steps, then half a cosine."""
-    warmup = max(1, steps // 20)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def _augment(images: Tensor, rng: torch.Generator) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.base import Config, MisfitError, kinds
 from wirelessfl.scenario.devices import DevicesConfig
-from wirelessfl.scenario.learning import LearningConfig, NoTask
+from wirelessfl.scenario.learning import DigitsTask, LearningConfig, NoTask
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.place import FixedPlacement
@@ -210,12 +210,20 @@ class Scenario(Config):
         """This scenario without learning: the same clients, payloads and work, and no target.
 
         Raises:
-            InputError: If its strategy plans from what real training shows.
+            InputError: If its strategy plans from what real training shows, or the clients' work
+                is not known before the task's data are read.
         """
         if why := _needs_training(self.strategy):
             raise InputError(f"strategy {why}")
         if isinstance(self.learning.task, NoTask):
             return self
+        if not isinstance(self.learning.task, DigitsTask):
+            raise InputError(
+                "learning.task: how many samples clients hold, and how long these are, follows "
+                f"from the data of {self.learning.task.kind!r}; for timing only, say it with task: "
+                "{kind: none, samples: ..., tokens: ...}, and the model's size with model: "
+                "{kind: sized} or tiny-lm"
+            )
         learning = self.learning.model_copy(update={"task": NoTask()})
         stop = self.stop.model_copy(update={"target": None})
         return self.model_copy(update={"learning": learning, "stop": stop})

@@ -55,6 +55,18 @@ class TextOptions(Config):
     )
 
 
+class PydocTask(TextOptions):
+    """The documentation of Python's own standard library: the next token, nothing to download.
+
+    A string belongs to the package it is in, for partition: {kind: natural}.
+    """
+
+    kind: Literal["pydoc"] = "pydoc"
+    max_tokens: int = Field(64, ge=2, description="Tokens in a sample; what is longer is several")
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+
+
 class TableTask(TextOptions):
     """Rows of a CSV, JSON Lines or Parquet file; the columns say what is learnt.
 
@@ -99,7 +111,9 @@ class TextFilesTask(TextOptions):
     metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
 
 
-Task = Annotated[DigitsTask | TableTask | TextFilesTask | NoTask, Field(discriminator="kind")]
+Task = Annotated[
+    DigitsTask | PydocTask | TableTask | TextFilesTask | NoTask, Field(discriminator="kind")
+]
 
 
 class _Sizes(Config):
@@ -133,8 +147,18 @@ class ShardsPartition(Config):
     per_client: int = Field(2, ge=1, description="Shards (so at most about as many classes) each")
 
 
+class NaturalPartition(Config):
+    """Every client holds the samples of one owner (a package, an author, a file), or of several.
+
+    Where there are more owners than clients, they are put together so that sizes are even.
+    """
+
+    kind: Literal["natural"] = "natural"
+
+
 Partition = Annotated[
-    DirichletPartition | IidPartition | ShardsPartition, Field(discriminator="kind")
+    DirichletPartition | IidPartition | ShardsPartition | NaturalPartition,
+    Field(discriminator="kind"),
 ]
 
 
@@ -151,6 +175,27 @@ class TinyVit(Config):
     def _heads_divide_the_width(self) -> Self:
         if self.hidden % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.hidden}")
+        return self
+
+
+class TinyLm(Config):
+    """A small Llama with a tokenizer, pre-trained once on packages that pydoc leaves for it."""
+
+    kind: Literal["tiny-lm"] = "tiny-lm"
+    hidden: int = Field(64, ge=8, description="Width of the residual stream")
+    layers: int = Field(2, ge=1, description="Transformer layers")
+    heads: int = Field(4, ge=1, description="Attention heads; the width of one is even")
+    vocabulary: int = Field(
+        1000, ge=300, le=65536, description="Tokens: the 256 bytes, two marks, and frequent pieces"
+    )
+    pretrain_steps: int = Field(600, ge=1, description="Central pre-training steps of 32 samples")
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(
+                f"{self.heads} heads do not divide a width of {self.hidden} into even parts"
+            )
         return self
 
 
@@ -215,7 +260,7 @@ class SizedModel(Config):
         return model_sizes()[self.name]
 
 
-Model = Annotated[TinyVit | HuggingFace | SizedModel, Field(discriminator="kind")]
+Model = Annotated[TinyVit | TinyLm | HuggingFace | SizedModel, Field(discriminator="kind")]
 
 
 class SketchConfig(Config):
@@ -349,6 +394,25 @@ class LearningConfig(Config):
     threads: int = Field(1, ge=1, description="Torch threads; results depend on this, not on OMP")
 
     @model_validator(mode="after")
+    def _owners_are_known(self) -> Self:
+        if isinstance(self.partition, NaturalPartition):
+            if isinstance(self.task, NoTask):
+                raise MisfitError(
+                    ("partition",),
+                    "of kind 'natural' depends on the data, and a timing-only run (task: "
+                    "{kind: none}) has none; choose another kind, e.g. iid",
+                )
+            if isinstance(self.task, DigitsTask):
+                raise MisfitError(
+                    ("partition",), "of kind 'natural' needs owners; digits have none"
+                )
+            if isinstance(self.task, TableTask) and self.task.owner is None:
+                raise MisfitError(
+                    ("task", "owner"), "is missing; partition: {kind: natural} goes by it"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _only_weights_can_learn(self) -> Self:
         if isinstance(self.model, SizedModel) and not isinstance(self.task, NoTask):
             raise MisfitError(
@@ -362,4 +426,6 @@ class LearningConfig(Config):
             )
         if isinstance(self.model, TinyVit) and isinstance(self.task, TextOptions):
             raise MisfitError(("model",), "of kind 'tiny-vit' reads images, not text")
+        if isinstance(self.model, TinyLm) and isinstance(self.task, DigitsTask):
+            raise MisfitError(("model",), "of kind 'tiny-lm' reads text, not images")
         return self

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import simpy
 
 from wirelessfl.learning.aggregation import Aggregation
@@ -74,15 +75,18 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     env.run()
     ended = time.perf_counter()
     done = training.diagnostics()
+    task, holdings = _data(scenario)
     learning_s = done["gradients_s"] + done["evaluation_s"]
     return journal.trace(
         scenario_yaml=dump(scenario),
         adapter=training.adapter_files(),
+        holdings=holdings,
         summary={
             "name": scenario.name,
             "strategy": scenario.strategy.kind,
             "seed": scenario.seed,
             "fingerprint": fingerprint(scenario),
+            "task": task,
             "versions": {name: version(name) for name in RECORDED_VERSIONS},
             "target_reached": server.target_reached,
             "nobody_left": server.nobody_left,
@@ -130,6 +134,14 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
         sketch_mode=adapter.sketch_mode,
     )
     return workload, training
+
+
+def _data(scenario: Scenario) -> tuple[dict[str, Any] | None, pd.DataFrame | None]:
+    """What the data are, for the summary, and who holds them; nothing if nothing is learnt."""
+    if isinstance(scenario.learning.task, NoTask):
+        return None, None
+    learner = shared_learner(scenario)
+    return {"kind": scenario.learning.task.kind, **learner.data}, learner.holdings
 
 
 def _aggregation(scenario: Scenario, learner: Learner) -> Aggregation:

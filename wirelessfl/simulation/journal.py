@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from wirelessfl.arrays import stable_order
@@ -180,7 +181,11 @@ class Journal:
         )
 
     def trace(
-        self, scenario_yaml: str, summary: dict[str, Any], adapter: dict[str, bytes]
+        self,
+        scenario_yaml: str,
+        summary: dict[str, Any],
+        adapter: dict[str, bytes],
+        holdings: pd.DataFrame | None,
     ) -> Trace:
         """The finished trace, with the totals of the run added to the summary."""
         rounds = self._recorder.rounds()
@@ -197,6 +202,7 @@ class Journal:
             summary=summary | {"totals": totals},
             scenario_yaml=scenario_yaml,
             adapter=adapter,
+            holdings=holdings,
         )
 
 

@@ -14,13 +14,13 @@ from wirelessfl.device.build import build_presence, build_queue
 from wirelessfl.device.fleet import Fleet, build_fleet
 from wirelessfl.device.presence import Presence
 from wirelessfl.errors import InputError
-from wirelessfl.learning.model_size import sized_workload
+from wirelessfl.learning.model_size import adapted_layers, sized_workload, tiny_size
 from wirelessfl.network.access import Access
 from wirelessfl.network.channel import Channel, build_channel
 from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.network.topology import Topology, build_topology
 from wirelessfl.scenario import Scenario
-from wirelessfl.scenario.learning import DigitsTask, NoTask, TinyVit
+from wirelessfl.scenario.learning import DigitsTask, NoTask, TinyLm, TinyVit
 from wirelessfl.scenario.strategy import StrategyConfig
 from wirelessfl.simulation.client import Hardware
 from wirelessfl.simulation.energy import EnergyMeter
@@ -96,3 +96,5 @@ def check(scenario: Scenario, strategies: Sequence[tuple[str, StrategyConfig]] =
         # What a real model takes is not known yet, but its layers and the samples are.
         named = learning.model_copy(update={"task": NoTask()})
         sized_workload(named, clients, scenario.seed)
+    elif isinstance(learning.model, TinyLm):  # its layers are known before its samples are
+        adapted_layers(learning.lora, tiny_size(learning.model))

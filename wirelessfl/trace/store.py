@@ -18,8 +18,17 @@ import pyarrow.parquet as pq
 
 from wirelessfl.errors import InputError
 from wirelessfl.trace.files import whole_file
+from wirelessfl.trace.partition_plot import plot_partition
 from wirelessfl.trace.plots import plot_convergence
-from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, ROUNDS, SCHEMA_VERSION, to_arrow, to_frame
+from wirelessfl.trace.tables import (
+    CLIENTS,
+    EVENT_LOG,
+    HOLDINGS,
+    ROUNDS,
+    SCHEMA_VERSION,
+    to_arrow,
+    to_frame,
+)
 from wirelessfl.trace.timeline import timeline
 
 Metric = Literal["loss", "accuracy", "perplexity"]
@@ -47,6 +56,7 @@ class Trace:
         scenario_yaml: The resolved scenario; running it again gives the same tables.
         adapter: The trained adapter as the files of a folder that PEFT loads; empty if nothing was
             learnt, or if the trace was read from files.
+        holdings: Who holds what: one row a client and class it has; empty if nothing was learnt.
 
     `wirelessfl.trace.tables` documents the columns and their units.
     """
@@ -59,10 +69,12 @@ class Trace:
         summary: dict[str, Any],
         scenario_yaml: str,
         adapter: Mapping[str, bytes] | None = None,
+        holdings: pd.DataFrame | None = None,
     ) -> None:
         self._given = {"rounds": rounds, "clients": clients, "events": events}
         self.summary, self.scenario_yaml = summary, scenario_yaml
         self.adapter = dict(adapter or {})
+        self.holdings = to_frame(HOLDINGS.empty_table()) if holdings is None else holdings
 
     @cached_property
     def rounds(self) -> pd.DataFrame:
@@ -119,7 +131,7 @@ class Trace:
         return None
 
     def write(self, folder: str | Path) -> None:
-        """Write the trace, its convergence picture and its timeline into a folder.
+        """Write the trace, its pictures and its timeline into a folder.
 
         Files of an earlier run there are replaced; a crash leaves a folder without `summary.json`.
         """
@@ -128,9 +140,12 @@ class Trace:
         (folder / "summary.json").unlink(missing_ok=True)
         _write_text(folder / "scenario.yaml", self.scenario_yaml)
         for name, schema in _TABLES.items():
-            frame: pd.DataFrame = getattr(self, name)
-            table = to_arrow({column: frame[column] for column in frame.columns}, schema)
-            _write_table(folder / f"{name}.parquet", table)
+            _write_table(folder / f"{name}.parquet", getattr(self, name), schema)
+        for old in ("holdings.parquet", "partition.png", "partition.svg"):
+            (folder / old).unlink(missing_ok=True)
+        if not self.holdings.empty:
+            _write_table(folder / "holdings.parquet", self.holdings, HOLDINGS)
+            plot_partition(self.holdings, folder / "partition.png")
         for name, data in self.adapter.items():
             (folder / "adapter").mkdir(exist_ok=True)
             with whole_file(folder / "adapter" / name) as part:
@@ -161,8 +176,18 @@ class Trace:
             name: to_frame(pq.read_table(folder / f"{name}.parquet", schema=schema))
             for name, schema in _TABLES.items()
         }
+        held = None
+        if (folder / "holdings.parquet").exists():
+            held = to_frame(pq.read_table(folder / "holdings.parquet", schema=HOLDINGS))
         scenario_yaml = (folder / "scenario.yaml").read_text(encoding="utf-8")
-        return cls(tables["rounds"], tables["clients"], tables["events"], summary, scenario_yaml)
+        return cls(
+            tables["rounds"],
+            tables["clients"],
+            tables["events"],
+            summary,
+            scenario_yaml,
+            holdings=held,
+        )
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -170,7 +195,8 @@ def _write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
+def _write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     """Parquet whose bytes depend on the table and the pyarrow version alone."""
+    table = to_arrow({column: frame[column] for column in frame.columns}, schema)
     with whole_file(path) as part:
         pq.write_table(table, part, compression="zstd")

@@ -121,6 +121,13 @@ EVENT_LOG = _schema(
     _column("event", _TEXT, "", f"One of {', '.join(EVENTS)}."),
 )
 
+HOLDINGS = _schema(
+    "holdings",
+    _column("client", _INT, "", "Number of the client."),
+    _column("class", _TEXT, "", "Class of the samples; their owner in language modelling."),
+    _column("samples", _INT, "", "Training samples of that class that it holds, at least one."),
+)
+
 _VOCABULARY = {"phase": PHASES, "outcome": OUTCOMES, "event": EVENTS}
 
 
