@@ -135,7 +135,7 @@ def test_only_completions_are_learnt_after_prompts():
 
 def test_long_texts_are_cut_into_blocks_and_owners_follow():
     texts = [Text("good " * 9, owner=4), Text("bad", owner=2), Text("bad " * 4, owner=2)]
-    task = encode(Corpus(texts, texts[:1]), tokenizer(), 4)
+    task = encode(Corpus(texts, texts[:1], owners=tuple("abcde")), tokenizer(), 4)
     assert task.train.inputs["attention_mask"].sum(1).tolist() == [4, 4, 2, 2, 4]
     assert task.owners.tolist() == [4, 4, 4, 2, 2]  # the last block of the last is one token: out
     assert int((task.test.inputs["input_ids"] == 2).sum()) == 1  # the end, once

@@ -91,6 +91,8 @@ def test_every_kind_survives_a_round_trip(topic: str):
     section = {"jitter": "devices", "partition": "learning"}.get(topic, "network")
     shadowing = ", shadowing: {kind: none}" if topic == "path_loss" else ""
     for kind in list_kinds(topic):
+        if kind.name == "natural":
+            continue  # needs a task that knows its owners
         value = f"{{kind: {kind.name}{extra.get(kind.name, '')}}}"
         scenario = loads(f"name: a\n{section}: {{{topic}: {value}{shadowing}}}")
         assert getattr(getattr(scenario, section), topic).kind == kind.name

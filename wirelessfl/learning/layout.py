@@ -84,6 +84,11 @@ class Layout:
         lora = [rank * d for module in self.modules for d in (module.d_in, module.d_out)]
         return lora + [parameter.size for parameter in self.head]
 
+    def row_sizes(self, rank: int) -> list[int]:
+        """Lengths of the rows of A and of B^T of each module, then of the head's tensors."""
+        rows = [d for m in self.modules for d in (*[m.d_in] * rank, *[m.d_out] * rank)]
+        return rows + [parameter.size for parameter in self.head]
+
     def compact_index(self, active: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places in the vector of the parameters of some components `[compact]`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,7 @@ from wirelessfl.scenario.learning import DigitsTask, LearningConfig, NoTask
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.place import FixedPlacement
-from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, StrategyConfig
+from wirelessfl.scenario.strategy import SUMS, Adaptive, AdaptivePaper, StrategyConfig
 from wirelessfl.scenario.units import Seconds
 from wirelessfl.scenario.yaml_text import yaml_text
 
@@ -137,6 +137,17 @@ class Scenario(Config):
 
     def _check_strategy(self, path: tuple[str, ...], strategy: StrategyConfig) -> None:
         self.network.check_rule((*path, "bandwidth"), strategy.bandwidth)
+        if strategy.adapter.method not in SUMS:
+            for field, neutral in (("optimizer", "plain"), ("variance_reduction", "none")):
+                if getattr(strategy.server, field) != neutral:
+                    raise MisfitError(
+                        (*path, "server", field),
+                        "works on a sum of updates, and the method "
+                        f"{strategy.adapter.method!r} does not add them up; it goes with: "
+                        f"{', '.join(SUMS)}",
+                    )
+        if why := self._not_private(strategy):
+            raise MisfitError(path, why)
         largest = self.learning.lora.rank
         for field in ("rank", "k_min"):
             rank = getattr(strategy.adapter, field, None)
@@ -145,6 +156,28 @@ class Scenario(Config):
                     (*path, "adapter", field),
                     f"{rank} is more than the adapter's rank, learning.lora.rank = {largest}",
                 )
+
+    def _not_private(self, strategy: StrategyConfig) -> str | None:
+        """Why a strategy would give away what `learning.privacy` protects, or None."""
+        if self.learning.privacy is None:
+            return None
+        if isinstance(strategy, Adaptive | AdaptivePaper):
+            return (
+                f"{strategy.kind!r} plans from the norms of updates, which no noise protects, so "
+                "it does not go with learning.privacy; choose another kind, e.g. uniform"
+            )
+        if strategy.adapter.method not in ("fslora", "fedit", "ffa"):
+            return (
+                f"shares the adapter by {strategy.adapter.method!r}, which gives away more than a "
+                "sum of updates and does not go with learning.privacy; write method: fslora, fedit "
+                "or ffa"
+            )
+        if strategy.server.variance_reduction != "none":
+            return (
+                "remembers updates beyond their round (server.variance_reduction), which the "
+                "accountant of learning.privacy does not cover; write variance_reduction: none"
+            )
+        return None
 
     def with_strategy(self, name: str) -> Scenario:
         """This scenario with another strategy, and none left to choose from.
@@ -157,17 +190,19 @@ class Scenario(Config):
             InputError: If it is none of these, or needs training where nothing is learnt.
         """
         presets = kinds(StrategyConfig)
-        strategy: Config
+        strategy: StrategyConfig
         if name in self.strategies:
             strategy = self.strategies[name]
         elif name == self.strategy.kind:
             strategy = self.strategy
         elif name in presets:
-            strategy = presets[name]()
+            strategy = cast(StrategyConfig, presets[name]())
         else:
             known = [*self.strategies, *presets]
             raise InputError(f"unknown strategy {name!r}; {suggestion(name, known)}")
         if isinstance(self.learning.task, NoTask) and (why := _needs_training(strategy)):
+            raise InputError(f"strategy {why}")
+        if why := self._not_private(strategy):
             raise InputError(f"strategy {why}")
         return self.model_copy(update={"strategy": strategy, "strategies": {}})
 

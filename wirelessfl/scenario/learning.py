@@ -332,6 +332,42 @@ class LocalConfig(Config):
         return self
 
 
+class PrivacyConfig(Config):
+    """Differential privacy of each client towards those who see the global models.
+
+    Updates are clipped, and Gaussian noise is added to their weighted sum by a server that is
+    trusted. Whether a client took part at all is what epsilon and delta are about.
+    """
+
+    clip_norm: float = Field(
+        1.0, gt=0, description="Largest norm C of a client's update; longer ones are scaled down"
+    )
+    noise_multiplier: float | None = Field(
+        None,
+        ge=0,
+        description="Standard deviation of the noise over the most that one client can change the "
+        "sum, C max a_n/q_n; 0 only clips",
+    )
+    epsilon: float | None = Field(
+        None,
+        gt=0,
+        description="Or the epsilon that all rounds together (stop.rounds) may cost; the noise "
+        "follows from it",
+    )
+    delta: float = Field(1e-5, gt=0, lt=1, description="Delta that epsilon goes with")
+    accountant: Literal["rdp", "prv"] = Field(
+        "rdp",
+        description="How rounds add up: Renyi divergences, or privacy loss variables (tighter, "
+        "slower); both Opacus's, for Poisson sampling",
+    )
+
+    @model_validator(mode="after")
+    def _one_amount_of_noise(self) -> Self:
+        if (self.noise_multiplier is None) == (self.epsilon is None):
+            raise ValueError("give either noise_multiplier or epsilon")
+        return self
+
+
 class LearningConfig(Config):
     """The `learning:` section."""
 
@@ -342,6 +378,9 @@ class LearningConfig(Config):
     model: Model = Field(default_factory=TinyVit, description="Frozen base model")
     lora: LoraConfig = Field(default_factory=LoraConfig, description="Trainable adapter")
     local: LocalConfig = Field(default_factory=LocalConfig, description="A client's round")
+    privacy: PrivacyConfig | None = Field(
+        None, description="Clipping of updates and noise on their sum; null is none"
+    )
     engine: Literal["cohort", "reference"] = Field(
         "cohort", description="Clients stacked into one pass, or one after another through PEFT"
     )

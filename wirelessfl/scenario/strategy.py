@@ -6,7 +6,7 @@ A strategy is four independent choices (participation, adapter, bandwidth, serve
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,6 +61,9 @@ class PaperParticipation(PlannedParticipation):
 
 
 Method = Literal["fslora", "fedit", "hetlora", "rbla", "flexlora", "ffa", "fedsa", "fedex", "flora"]
+
+SUMS = ("fslora", "fedit", "ffa", "fedsa")
+"""Methods whose model moves by the weighted sum of what clients send."""
 
 SketchMode = Literal["forward", "update"]
 
@@ -126,13 +129,50 @@ class PlannedAdapter(FixedAdapter):
         return self
 
 
-class FixedStep(Config):
-    """Server step: new model = model + step * sum of a_n/q_n * delta_n."""
+class _Aggregation(Config):
+    """What the server makes of the updates: new model = model + step * f(U)."""
+
+    optimizer: Literal["plain", "momentum", "adam"] = Field(
+        "plain",
+        description="f: U itself, a sum with momentum, or Adam on -U as the gradient (FedOpt); "
+        "Adam moves every parameter by about step, so it needs a small one, such as 0.01.",
+    )
+    momentum: float = Field(
+        0.9, gt=0, lt=1, description="Share of the last move that momentum keeps."
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="Memory of Adam's mean update.")
+    beta2: float = Field(0.99, ge=0, lt=1, description="Memory of Adam's mean squared update.")
+    eps: float = Field(
+        1e-3, gt=0, description="What Adam adds to the root of the mean squared update."
+    )
+    variance_reduction: Literal["none", "fedvarp"] = Field(
+        "none",
+        description="fedvarp: the server remembers every client's last update, and the updates "
+        "that arrive correct what it expects from all; unbiased. Memory: one adapter per client.",
+    )
+
+    @model_validator(mode="after")
+    def _options_go_with_their_optimizer(self) -> Self:
+        given = self.model_dump(exclude_defaults=True)
+        for name in ("momentum", "beta1", "beta2", "eps"):
+            owner = "momentum" if name == "momentum" else "adam"
+            if name in given and self.optimizer != owner:
+                raise ValueError(f"server.{name} goes with server.optimizer: {owner}")
+        if self.optimizer == "adam" and not self.model_fields_set & {"step", "step_max"}:
+            raise ValueError(
+                "server.optimizer: adam needs a step of its own, of the size of a parameter's "
+                "change in a round, e.g. server.step: 0.01 (or step_max if it is coupled)"
+            )
+        return self
+
+
+class FixedStep(_Aggregation):
+    """Server step: new model = model + step * f(sum of a_n/q_n * delta_n)."""
 
     step: float = Field(1.0, gt=0, description="Multiplier of the aggregated update.")
 
 
-class PlannedStep(Config):
+class PlannedStep(_Aggregation):
     """Server step, fixed or tied to the noise of the planned participation."""
 
     step: float | Literal["coupled"] = Field(
@@ -209,6 +249,7 @@ class AdaptivePaper(Config):
     server: PlannedStep = Field(PlannedStep(), description="Server step.")
 
 
+ServerStep = FixedStep | PlannedStep
 StrategyConfig = Annotated[
     Full | Uniform | DataProportional | Adaptive | AdaptivePaper, Field(discriminator="kind")
 ]

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import simpy
 
+from wirelessfl.learning.aggregation import Aggregation
 from wirelessfl.learning.model_size import sized_workload
+from wirelessfl.learning.privacy import Privacy
 from wirelessfl.network.access import Access
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig, NoTask
@@ -91,6 +93,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "diverged": server.diverged,
             "memory": gate.summary(),
             "gradient_jobs": done["gradient_jobs"],
+            **training.summary(),
             **_fidelity(hardware.access),
             "host": {
                 "python": platform.python_version(),
@@ -121,7 +124,8 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
         training = TimingOnly()
     else:
         learner = shared_learner(scenario)
-        workload, training = learner.workload, RealTraining(learner, scenario.strategy.adapter)
+        workload = learner.workload
+        training = RealTraining(learner, _aggregation(scenario, learner))
     adapter = scenario.strategy.adapter
     workload = replace(
         workload,
@@ -140,9 +144,21 @@ def _data(scenario: Scenario) -> tuple[dict[str, Any] | None, pd.DataFrame | Non
     return {"kind": scenario.learning.task.kind, **learner.data}, learner.holdings
 
 
+def _aggregation(scenario: Scenario, learner: Learner) -> Aggregation:
+    """The server's side of learning, at its start."""
+    strategy, privacy = scenario.strategy, scenario.learning.privacy
+    return Aggregation(
+        learner.method(strategy.adapter),
+        strategy.server,
+        strategy.adapter.uplink_dtype,
+        None if privacy is None else Privacy(privacy, scenario.stop.rounds, scenario.seed),
+    )
+
+
 def shared_learner(scenario: Scenario) -> Learner:
     """The scenario's learner, shared by all runs of this process that learn the same."""
-    return _learner(scenario.learning.model_dump_json(), scenario.devices.count, scenario.seed)
+    learning = scenario.learning.model_copy(update={"privacy": None})  # the server's own affair
+    return _learner(learning.model_dump_json(), scenario.devices.count, scenario.seed)
 
 
 @functools.lru_cache(maxsize=4)

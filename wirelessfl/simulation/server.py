@@ -13,6 +13,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from wirelessfl.learning.aggregation import Sampling
 from wirelessfl.learning.jobs import DivergedError
 from wirelessfl.learning.workload import Workload
 from wirelessfl.randomness import uniform
@@ -137,7 +138,13 @@ class Server:
         received = np.zeros_like(cohort.completed) if cut_short else cohort.completed
         if not cut_short:
             yield env.timeout(server.overhead_s)
-        learned = self._training.finish(jobs, received, weights, plan.server_step)
+        learned = self._training.finish(
+            jobs,
+            received,
+            weights,
+            plan.server_step,
+            None if cut_short else self._sampling(round, plan, observation, participants),
+        )
         if not learned.useful.all():
             cohort.spoil(np.flatnonzero(received)[~learned.useful])
             received = cohort.completed
@@ -164,6 +171,19 @@ class Server:
             flops=self._workload.local_flops(participants, ranks),
             memory_traffic_bytes=self._workload.local_bytes(participants, ranks),
             expected_ready_s=self._env.now + expected_ready_s(observation, participants, plan.k),
+        )
+
+    def _sampling(
+        self, round: int, plan: Plan, observation: Observation, participants: Ints
+    ) -> Sampling:
+        """How the round's participants came to be."""
+        drawable = np.flatnonzero(plan.q > 0)
+        weights = self._strategy.weights(plan, observation, drawable)
+        return Sampling(
+            round=round,
+            shares=observation.weights[participants],
+            largest_weight=float(weights.max(initial=0.0)),
+            largest_probability=float(plan.q.max(initial=0.0)),
         )
 
     def _feedback(

@@ -7,15 +7,14 @@ when the round is over, for the updates that arrived, all of them in one pass.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.learning.aggregation import apply
+from wirelessfl.learning.aggregation import Aggregation, Sampling, apply
 from wirelessfl.learning.jobs import GradientJob
-from wirelessfl.scenario.strategy import FixedAdapter
 from wirelessfl.simulation.gradients import GradientPool
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ class Learned:
 
     Attributes:
         useful: Which of the updates that arrived are finite numbers. [m]
-        squared_norms: ||delta_n||^2 of each useful one.
-        update_squared_norm: ||sum of weights * delta||^2.
+        squared_norms: ||delta_n||^2 of each useful one, as the server added it up.
+        update_squared_norm: ||U||^2 of their sum, before the server's optimiser.
         losses: Mean local training loss of each useful one.
     """
 
@@ -56,7 +55,12 @@ class Training(Protocol):
         """The clients' jobs of a round, all from the model of now."""
 
     def finish(
-        self, jobs: list[GradientJob], received: Bools, weights: Floats, step: float
+        self,
+        jobs: list[GradientJob],
+        received: Bools,
+        weights: Floats,
+        step: float,
+        sampling: Sampling | None,
     ) -> Learned:
         """Train what was received, forget the rest, and advance the model.
 
@@ -65,6 +69,8 @@ class Training(Protocol):
             received: Whose update arrived. [participants]
             weights: Aggregation weight of each. [participants]
             step: Server step.
+            sampling: How the participants were drawn; None if the round was cut short and nothing
+                is to be aggregated.
         """
 
     def evaluate(self) -> dict[str, float]:
@@ -76,17 +82,21 @@ class Training(Protocol):
     def diagnostics(self) -> dict[str, float]:
         """Work done and host seconds it took."""
 
+    def summary(self) -> dict[str, Any]:
+        """What else the summary of the run says."""
+
 
 class RealTraining:
     """See `Training`: real gradients of a real model.
 
     Args:
         learner: Trains and evaluates.
-        adapter: The strategy's `adapter` section: how clients share it.
+        aggregation: The server's side, with the method by which clients share the adapter.
     """
 
-    def __init__(self, learner: Learner, adapter: FixedAdapter) -> None:
-        self._learner, self._method = learner, learner.method(adapter)
+    def __init__(self, learner: Learner, aggregation: Aggregation) -> None:
+        self._learner, self._aggregation = learner, aggregation
+        self._method = aggregation.method
         self._pool = GradientPool(learner, self._method)
         self._model = self._method.initial(learner.initial)
         self._evaluation_s = 0.0
@@ -102,28 +112,34 @@ class RealTraining:
         return jobs
 
     def finish(
-        self, jobs: list[GradientJob], received: Bools, weights: Floats, step: float
+        self,
+        jobs: list[GradientJob],
+        received: Bools,
+        weights: Floats,
+        step: float,
+        sampling: Sampling | None,
     ) -> Learned:
         """See `Training.finish`."""
         self._pool.cancel([jobs[i] for i in np.flatnonzero(~received)])
         arrived = self._pool.collect([jobs[i] for i in np.flatnonzero(received)])
         useful = np.array([update is not None for update in arrived], bool)
         updates = [update for update in arrived if update is not None]
-        deltas = [update.delta for update in updates]
-        kept = weights[received][useful]
-        if self._method.linear:
-            total = self._method.combine(self._model, deltas, kept)
-        else:  # a step is more of everybody, not more of what came out
-            total, step = self._method.combine(self._model, deltas, kept * step), 1.0
-        if updates:
-            self._model = apply(self._model, total, step)
-            self.version += 1
-        return Learned(
-            useful,
-            np.array([np.square(delta, dtype=np.float64).sum() for delta in deltas]),
-            float(np.square(total).sum()),
-            np.array([update.loss for update in updates]),
+        losses = np.array([update.loss for update in updates])
+        if sampling is None:
+            return Learned(useful, np.zeros(0), 0.0, losses)
+        added = np.flatnonzero(received)[useful]
+        result = self._aggregation.aggregate(
+            self._model,
+            [jobs[i] for i in added],
+            [update.delta for update in updates],
+            weights[added],
+            step,
+            replace(sampling, shares=sampling.shares[added]),
         )
+        if updates or result.change.any():
+            self._model = apply(self._model, result.change)
+            self.version += 1
+        return Learned(useful, result.squared_norms, result.total_squared_norm, losses)
 
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""
@@ -144,6 +160,10 @@ class RealTraining:
             "evaluation_s": self._evaluation_s,
         }
 
+    def summary(self) -> dict[str, Any]:
+        """See `Training.summary`."""
+        return self._aggregation.summary()
+
 
 class TimingOnly:
     """See `Training`: rounds pass and nobody learns."""
@@ -156,7 +176,12 @@ class TimingOnly:
         return []
 
     def finish(
-        self, jobs: list[GradientJob], received: Bools, weights: Floats, step: float
+        self,
+        jobs: list[GradientJob],
+        received: Bools,
+        weights: Floats,
+        step: float,
+        sampling: Sampling | None,
     ) -> Learned:
         """See `Training.finish`."""
         arrived = int(received.sum())
@@ -175,3 +200,7 @@ class TimingOnly:
     def diagnostics(self) -> dict[str, float]:
         """See `Training.diagnostics`."""
         return {"gradient_jobs": 0, "gradients_s": 0.0, "evaluation_s": 0.0}
+
+    def summary(self) -> dict[str, Any]:
+        """See `Training.summary`."""
+        return {}

@@ -10,7 +10,7 @@ from wirelessfl.learning.aggregation import weighted_sum
 from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
-from wirelessfl.learning.methods.base import Change, FirstComponents, Weights
+from wirelessfl.learning.methods.base import Change, FirstComponents, Support, Weights
 from wirelessfl.learning.methods.products import products
 
 
@@ -87,6 +87,10 @@ class Ffa(FirstComponents):
         start = super().start(model, job)
         return LocalStart(start.compact, start.rank, trained=~_is_a(self.layout, job.rank))
 
+    def support(self, job: GradientJob) -> Support:
+        """See `Method.support`: without A."""
+        return super().support(job).only(~_is_a(self.layout, job.rank))
+
 
 class FedSa(FirstComponents):
     """FedSA-LoRA (arXiv 2410.01463): A is shared, B never leaves its client.
@@ -120,6 +124,10 @@ class FedSa(FirstComponents):
         delta = np.zeros(self.layout.size, np.float32)
         delta[places[~is_b]] = change[~is_b]
         return delta
+
+    def support(self, job: GradientJob) -> Support:
+        """See `Method.support`: without B."""
+        return super().support(job).only(~_is_b(self.layout, job.rank))
 
     def adapter(self, model: Vector) -> Vector:
         """See `Method.adapter`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,28 @@ from wirelessfl.learning.local import LocalResult, LocalStart
 
 Weights = NDArray[np.float64]
 Change = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Support:
+    """Where a client's update may differ from zero, and in which order it is sent.
+
+    Attributes:
+        places: Places in the flat vector. [sent]
+        rows: Lengths of the rows that they are sent in, which add up to their number. [rows]
+        inverse: 1 / probability that a round of this rank sends the place, so that the mean over
+            sketches of `inverse` times what is sent is the whole; None if nothing is drawn, and
+            what is not sent has not changed. [sent]
+    """
+
+    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    inverse: NDArray[np.float32] | None = None
+
+    def only(self, kept: NDArray[np.bool_]) -> Support:
+        """Some rows of it, with all their places; `kept` `[sent]`. For what is not drawn."""
+        starts = np.cumsum(self.rows) - self.rows
+        return Support(self.places[kept], self.rows[kept[starts]])
 
 
 class Method(ABC):
@@ -51,6 +74,15 @@ class Method(ABC):
     @abstractmethod
     def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
         """What the client sends, from what its training did."""
+
+    def support(self, job: GradientJob) -> Support:
+        """Where the client's update lies: by default in the first components, as many as its rank.
+
+        Components that are never sent count as unchanged.
+        """
+        first = np.tile(np.arange(job.rank), (len(self.layout.modules), 1))
+        rows = np.array(self.layout.row_sizes(job.rank))
+        return Support(self.layout.compact_index(first), rows)
 
     def combine(self, model: Vector, updates: Sequence[Vector], weights: Weights) -> Change:
         """The change of the global model that updates ask for, for a server step of 1."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
-from wirelessfl.learning.methods.base import Method
+from wirelessfl.learning.methods.base import Method, Support
 from wirelessfl.learning.sketch import active_components
 
 
@@ -55,6 +55,13 @@ class FsLora(Method):
         lora = self.layout.size - self.layout.head_size
         delta[:lora] *= self.layout.rank / job.rank
         return delta
+
+    def support(self, job: GradientJob) -> Support:
+        """See `Method.support`: the k components of the sketch, each with probability k/gamma."""
+        places = self._places(job)
+        inverse = np.full(len(places), self.layout.rank / job.rank, np.float32)
+        inverse[len(places) - self.layout.head_size :] = 1.0
+        return Support(places, np.array(self.layout.row_sizes(job.rank)), inverse)
 
     def active(self, job: GradientJob) -> NDArray[np.int64]:
         """Components that a job trains `[modules, k]`."""
