@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from wirelessfl.errors import InputError
-from wirelessfl.learning.pydoc import SHORTEST, pydoc_corpus
+from wirelessfl.learning.pydoc import SHORTEST, _strings_by_owner, pydoc_corpus
 
 PACKAGES = 60
 MODULE = '''"""{name} is a module that says at some length what it is for."""
@@ -74,11 +75,13 @@ def test_no_package_is_both_for_pre_training_and_for_clients(library: Path):
 
 
 def test_the_corpus_depends_on_the_files_alone(library: Path):
-    read = pydoc_corpus.__wrapped__
-    first = read(folder=library)
-    assert first.fingerprint == read(folder=library).fingerprint
+    first = pydoc_corpus(folder=library).fingerprint
+    _strings_by_owner.cache_clear()
+    assert first == pydoc_corpus(folder=library).fingerprint
+    _strings_by_owner.cache_clear()
     (library / "single.py").write_text(MODULE.format(name="another"), encoding="utf-8")
-    assert first.fingerprint != read(folder=library).fingerprint
+    assert first != pydoc_corpus(folder=library).fingerprint
+    assert gc.isenabled()
 
 
 def test_a_python_without_its_source_is_an_error(tmp_path: Path):

@@ -22,11 +22,12 @@ from wirelessfl.trace import Trace
 
 Small = Callable[..., Scenario]
 TEXT = (TINY_TEXT, "learning.task={kind: pydoc, max_tokens: 16}", "learning.partition.kind=natural")
+FEW = "strategy.participation.expected=3"
 
 
 @pytest.fixture(scope="module")
 def traces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trace, Trace]:
-    overrides = (*TEXT, "devices.count=6", "stop.rounds=2", "evaluate.every=2")
+    overrides = (*TEXT, "devices.count=6", "stop.rounds=2", "evaluate.every=2", FEW)
     scenario = load(FOLDER / "pydoc-packages.yaml", (*overrides, "learning.local.steps=1"))
     return simulate(scenario), simulate(scenario)
 
@@ -125,7 +126,7 @@ def test_every_kind_of_text_task_is_listed():
 
 
 def test_from_the_command_line_to_files(tmp_path: Path):
-    overrides = (*TEXT, "devices.count=5", "stop.rounds=1", "learning.local.steps=1")
+    overrides = (*TEXT, "devices.count=5", "stop.rounds=1", "learning.local.steps=1", FEW)
     options = [part for override in overrides for part in ("--set", override)]
     scenario = FOLDER / "pydoc-packages.yaml"
     subprocess.run(

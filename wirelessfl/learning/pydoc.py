@@ -9,11 +9,13 @@ pre-trained on, or one that takes part in the federated task: no owner is both.
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import os
 import sysconfig
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +35,6 @@ _BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")  # of statements 
 _LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idle_test")
 
 
-@cache
 def pydoc_corpus(test_fraction: float = 0.2, folder: Path | None = None) -> Corpus:
     """The texts, the same for a version of Python: no split depends on a scenario's seed.
 
@@ -45,7 +46,8 @@ def pydoc_corpus(test_fraction: float = 0.2, folder: Path | None = None) -> Corp
         InputError: If there is no source there (some distributions leave it out).
     """
     folder = Path(sysconfig.get_path("stdlib")) if folder is None else folder
-    strings = _strings_by_owner(folder)
+    with _no_garbage_collection():
+        strings = _strings_by_owner(folder)
     if len(strings) < _FEWEST_OWNERS:
         raise InputError(
             f"learning.task: pydoc reads the source of Python's standard library, and {folder} has "
@@ -64,6 +66,19 @@ def pydoc_corpus(test_fraction: float = 0.2, folder: Path | None = None) -> Corp
     return Corpus(train, test, source, owners=tuple(federated))
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Syntax trees are so many objects that looking for garbage would take most of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@cache
 def _strings_by_owner(folder: Path) -> dict[str, list[str]]:
     """Every owner's strings in order of their files, owners by name; repeats are left out."""
     strings: dict[str, list[str]] = {}
