@@ -13,7 +13,8 @@ from tests.learning.small_layout import LAYOUT
 from wirelessfl.errors import InputError
 from wirelessfl.learning.aggregation import Aggregation, Sampling
 from wirelessfl.learning.jobs import GradientJob
-from wirelessfl.learning.methods.averaging import FedIt, Ffa
+from wirelessfl.learning.methods.averaging import Ffa
+from wirelessfl.learning.methods.base import FirstComponents
 from wirelessfl.learning.privacy import _ORDERS, Privacy
 from wirelessfl.scenario.learning import PrivacyConfig
 from wirelessfl.scenario.strategy import FixedStep
@@ -36,7 +37,7 @@ def test_what_is_added_is_clipped_to_the_norm_exactly():
 def aggregate(private: Privacy | None, round: int = 1, arrived: int = 2) -> np.ndarray:
     deltas = [np.full(LAYOUT.size, x, np.float32) for x in (0.01, -2.0)][:arrived]
     return (
-        Aggregation(FedIt(LAYOUT, 0), FixedStep(), privacy=private)
+        Aggregation(FirstComponents(LAYOUT, 0), FixedStep(), privacy=private)
         .aggregate(
             np.zeros(LAYOUT.size, np.float32),
             [GradientJob(0, n, round, 3) for n in range(arrived)],
