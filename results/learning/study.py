@@ -1,7 +1,8 @@
 """Does federated training learn what central training does? digits and pydoc, full participation.
 
-For each task two runs with the same model, adapter, local steps and number of gradient steps: all
-clients in every round, and one client that holds all the data. Writes learning.csv beside this.
+For each task two runs with the same model, adapter and number of local steps: all clients in every
+round, and one client that holds all the data, which so sees a tenth of the samples. Writes
+learning.csv beside this.
 """
 
 from __future__ import annotations
