@@ -79,6 +79,19 @@ class Layout:
         """Parameters of one rank-one component over all modules: sum of d_in + d_out."""
         return sum(module.d_in + module.d_out for module in self.modules)
 
+    @property
+    def dense_sizes(self) -> list[int]:
+        """Parameters of the frozen weight of each module: d_in d_out."""
+        return [module.d_in * module.d_out for module in self.modules]
+
+    def dense(self, residual: Vector) -> list[Vector]:
+        """Views `[d_out, d_in]` of each module's part of a change of the frozen weights."""
+        pieces = np.split(residual, np.cumsum(self.dense_sizes)[:-1])
+        return [
+            piece.reshape(module.d_out, module.d_in)
+            for piece, module in zip(pieces, self.modules, strict=True)
+        ]
+
     def compact_sizes(self, rank: int) -> list[int]:
         """Lengths of the pieces of a compact vector: A and B of each module, then the head."""
         lora = [rank * d for module in self.modules for d in (module.d_in, module.d_out)]
@@ -102,6 +115,10 @@ class Layout:
             for first, width in ((0, module.d_in), (module.d_in, module.d_out)):
                 pieces.append((start + first + np.arange(width)).reshape(k * width))
         return np.concatenate([*pieces, np.arange(self.size - self.head_size, self.size)])
+
+    def first_index(self, rank: int) -> NDArray[np.int64]:
+        """Places of the first `rank` components of every module and of the head `[compact]`."""
+        return self.compact_index(np.tile(np.arange(rank), (len(self.modules), 1)))
 
     def padded_index(self, rank: int, padded: int) -> NDArray[np.int64]:
         """Places of a compact vector of `rank` components in one of `padded` `[compact]`.

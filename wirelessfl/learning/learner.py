@@ -141,7 +141,7 @@ class Learner:
             rank=self.rank,
             component_in=sum(module.d_in for module in self.layout.modules),
             component_out=sum(module.d_out for module in self.layout.modules),
-            dense_size=sum(module.d_in * module.d_out for module in self.layout.modules),
+            dense_size=sum(self.layout.dense_sizes),
             modules=len(self.layout.modules),
             head_size=self.layout.head_size,
             head_tensors=len(self.layout.head),
@@ -217,16 +217,14 @@ class Learner:
         if residual is None:
             yield
             return
-        weights, first = [], 0
-        for module in self.layout.modules:
+        weights = []
+        for module, dense in zip(self.layout.modules, self.layout.dense(residual), strict=True):
             layer = self._model.get_submodule(module.name)
             weight = layer.get_base_layer().get_parameter("weight")  # type: ignore[operator]
             weights.append((weight, weight.detach().clone()))
-            size = module.d_in * module.d_out
-            shift = torch.tensor(residual[first : first + size].reshape(module.d_out, module.d_in))
+            shift = torch.tensor(dense)
             shift = shift.T if layer.fan_in_fan_out else shift
             weight.data += shift.to(weight)
-            first += size
         try:
             yield
         finally:

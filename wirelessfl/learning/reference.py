@@ -28,8 +28,7 @@ def train_one_by_one(bench: Workbench, works: Sequence[LocalWork]) -> list[Local
 
 def _train(bench: Workbench, work: LocalWork) -> LocalResult:
     layout, config, start = bench.layout, bench.local, work.start
-    first = np.tile(np.arange(start.rank), (len(layout.modules), 1))
-    places = layout.compact_index(first)
+    places = layout.first_index(start.rank)
     vector = np.zeros(layout.size, np.float32)
     vector[places] = start.compact
     layout.write(bench.model, vector)

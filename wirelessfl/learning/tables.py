@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
 from wirelessfl.learning.texts import Corpus, Text
+from wirelessfl.scenario.datafile import check_hash
 from wirelessfl.scenario.learning import TableTask, TextFilesTask
 
 _SPLIT_SEED = 0  # the split does not depend on a scenario's seed
@@ -83,8 +83,7 @@ def _read(path: Path, sha256: str | None) -> pd.DataFrame:
     """The file as a table of texts, whatever its format."""
     try:
         data = path.read_bytes()
-        if sha256 not in (None, hashlib.sha256(data).hexdigest()):
-            raise InputError(f"{path}: has changed since the scenario noted its SHA-256, {sha256}")
+        check_hash(path, data, sha256)
         if path.suffix == ".csv":
             return pd.read_csv(path, dtype=str, keep_default_na=False)
         if path.suffix in (".jsonl", ".json"):

@@ -116,7 +116,7 @@ class Workload:
         In float32 what it will send; which components they are follows from the seed both sides
         know, and costs nothing. Sketches of the update alone need the whole adapter; flora's fresh
         adapters follow from the seed, so only the head is sent. What a client has missed of changes
-        of the frozen weights comes on top (`simulation.training`).
+        of the frozen weights comes on top (`simulation.merges`).
         """
         rank = np.asarray(rank)
         if self.sketch_mode == "update":

@@ -7,7 +7,6 @@ is refused, and every complaint names the node or edge.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import math
 import warnings
@@ -20,6 +19,7 @@ from xml.etree import ElementTree
 import networkx as nx
 
 from wirelessfl.errors import InputError
+from wirelessfl.scenario.datafile import check_hash
 from wirelessfl.scenario.topology import Backhaul
 from wirelessfl.scenario.units import DATA_RATE, LENGTH, TIME, Dimension
 
@@ -85,8 +85,7 @@ class _Reader:
             raise self.error(f"cannot be read: {error}") from None
         if len(data) > MAX_BYTES:
             raise self.error(f"is larger than {MAX_BYTES >> 20} MiB")
-        if sha256 not in (None, hashlib.sha256(data).hexdigest()):
-            raise self.error(f"has changed since the scenario noted its SHA-256, {sha256}")
+        check_hash(self._path, data, sha256)
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:

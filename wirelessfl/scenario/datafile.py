@@ -1,4 +1,4 @@
-"""CSV files that a scenario names: checked against their hash, every complaint with its line."""
+"""Files that a scenario names: their hash, and CSV tables; a complaint names its line."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ def _csv_rows(path: Path, sha256: str | None) -> Iterator[tuple[int, list[str]]]
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise InputError(f"{path}: cannot be read: {error}") from None
-    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
-        raise InputError(f"{path}: has changed since the scenario noted its SHA-256, {sha256}")
+    check_hash(path, data, sha256)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -63,6 +62,16 @@ def _csv_rows(path: Path, sha256: str | None) -> Iterator[tuple[int, list[str]]]
                 yield rows.line_num, cells
     except csv.Error as error:
         raise line_error(path, rows.line_num, f"is not CSV: {error}") from None
+
+
+def check_hash(path: Path, data: bytes, sha256: str | None) -> None:
+    """Checks what was read from a file against the hash that a scenario has noted, if it has.
+
+    Raises:
+        InputError: If the file has changed.
+    """
+    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise InputError(f"{path}: has changed since the scenario noted its SHA-256, {sha256}")
 
 
 def client_cell(path: Path, line: int, cell: str, clients: int) -> int:

@@ -83,22 +83,14 @@ class HetLora(FirstComponents):
         """See `Method.combine`."""
         size = np.array(
             [
-                np.sqrt(sum(np.square(p).sum() for p in self._products(model, job, update)))
-                for job, update in zip(jobs, updates, strict=True)
+                np.sqrt(sum(np.square(p).sum() for p in products(self.layout, trained, job.rank)))
+                for job, trained in zip(jobs, (model + update for update in updates), strict=True)
             ]
         )
         rich = weights * size
         if rich.sum() > 0:
             weights = weights.sum() * rich / rich.sum()
         return weighted_sum(_zero_padded(self.layout, model, jobs, updates), weights, len(model))
-
-    def _products(self, model: Vector, job: GradientJob, update: Vector) -> list[Change]:
-        """scaling B A of a client's components, trained."""
-        mine = np.zeros_like(model, dtype=np.float64)
-        for module in self.layout.modules:
-            both = self.layout.components(model, module) + self.layout.components(update, module)
-            self.layout.components(mine, module)[: job.rank] = both[: job.rank]
-        return products(self.layout, mine)
 
 
 class Ffa(FirstComponents):
@@ -142,7 +134,7 @@ class FedSa(FirstComponents):
     def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
         """See `Method.update`: B is kept, A and the head are sent."""
         change, is_b = result.change.copy(), _is_b(self.layout, job.rank)
-        places = self._places(job.rank)
+        places = self.layout.first_index(job.rank)
         own = self._own.get(job.client, np.zeros(self.layout.size, np.float32)).copy()
         own[places[is_b]] += change[is_b]
         self._own[job.client] = own

@@ -80,9 +80,8 @@ class Method(ABC):
 
         Components that are never sent count as unchanged.
         """
-        first = np.tile(np.arange(job.rank), (len(self.layout.modules), 1))
         rows = np.array(self.layout.row_sizes(job.rank))
-        return Support(self.layout.compact_index(first), rows)
+        return Support(self.layout.first_index(job.rank), rows)
 
     def combine(
         self,
@@ -112,13 +111,10 @@ class FirstComponents(Method):
 
     def start(self, model: Vector, job: GradientJob) -> LocalStart:
         """See `Method.start`."""
-        return LocalStart(model[self._places(job.rank)], job.rank)
+        return LocalStart(model[self.layout.first_index(job.rank)], job.rank)
 
     def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
         """See `Method.update`."""
         delta = np.zeros(self.layout.size, np.float32)
-        delta[self._places(job.rank)] = result.change
+        delta[self.layout.first_index(job.rank)] = result.change
         return delta
-
-    def _places(self, rank: int) -> NDArray[np.int64]:
-        return self.layout.compact_index(np.tile(np.arange(rank), (len(self.layout.modules), 1)))

@@ -38,8 +38,8 @@ class FsLora(Method):
     def start(self, model: Vector, job: GradientJob) -> LocalStart:
         """See `Method.start`."""
         if self._whole:
-            every = np.tile(np.arange(self.layout.rank), (len(self.layout.modules), 1))
-            places, trained = self.layout.compact_index(every), np.zeros(self.layout.size, bool)
+            places = self.layout.first_index(self.layout.rank)
+            trained = np.zeros(self.layout.size, bool)
             trained[self._places(job)] = True
             return LocalStart(model[places], self.layout.rank, trained=trained[places])
         return LocalStart(model[self._places(job)], job.rank, self.layout.rank / job.rank)
@@ -50,8 +50,7 @@ class FsLora(Method):
         if not self._whole:
             delta[self._places(job)] = result.change
             return delta
-        every = np.tile(np.arange(self.layout.rank), (len(self.layout.modules), 1))
-        delta[self.layout.compact_index(every)] = result.change
+        delta[self.layout.first_index(self.layout.rank)] = result.change
         lora = self.layout.size - self.layout.head_size
         delta[:lora] *= self.layout.rank / job.rank
         return delta

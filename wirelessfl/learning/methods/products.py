@@ -14,11 +14,18 @@ from wirelessfl.learning.local import LocalResult, LocalStart
 from wirelessfl.learning.methods.base import Change, FirstComponents, Method, Weights
 
 
-def products(layout: Layout, vector: Vector | Change) -> list[Change]:
-    """scaling B A of each module, in float64 `[d_out, d_in]`."""
+def products(layout: Layout, vector: Vector | Change, rank: int | None = None) -> list[Change]:
+    """scaling B A of each module, in float64 `[d_out, d_in]`.
+
+    Args:
+        layout: Places of the adapter's parameters.
+        vector: The adapter `[layout.size]`, perhaps with more behind it.
+        rank: How many components count, the first; all if not given.
+    """
     made = []
     for module in layout.modules:
-        a, b = np.split(layout.components(vector, module).astype(np.float64), [module.d_in], axis=1)
+        rows = layout.components(vector, module)[:rank]
+        a, b = np.split(rows.astype(np.float64), [module.d_in], axis=1)
         made.append(module.scaling * b.T @ a)
     return made
 
@@ -86,8 +93,7 @@ class _Shifting(Method):
 
     def initial(self, adapter: Vector) -> Vector:
         """See `Method.initial`."""
-        dense = sum(module.d_in * module.d_out for module in self.layout.modules)
-        return np.concatenate([adapter, np.zeros(dense, np.float32)])
+        return np.concatenate([adapter, np.zeros(sum(self.layout.dense_sizes), np.float32)])
 
     def adapter(self, model: Vector) -> Vector:
         """See `Method.adapter`."""
@@ -100,20 +106,10 @@ class _Shifting(Method):
     def saved(self, model: Vector) -> Vector:
         """See `Method.saved`: PEFT's adapter has rank gamma, the change of the weights has not."""
         adapter = self.adapter(model)
-        whole = [
-            own + shift
-            for own, shift in zip(products(self.layout, adapter), self._shifts(model), strict=True)
-        ]
+        shifts = self.layout.dense(self.residual(model))
+        own = products(self.layout, adapter)
+        whole = [product + shift for product, shift in zip(own, shifts, strict=True)]
         return nearest_factors(self.layout, whole, adapter).astype(np.float32)
-
-    def _shifts(self, model: Vector) -> list[Change]:
-        """The change of each module's weights `[d_out, d_in]`."""
-        sizes = [module.d_in * module.d_out for module in self.layout.modules]
-        pieces = np.split(self.residual(model).astype(np.float64), np.cumsum(sizes)[:-1])
-        return [
-            piece.reshape(module.d_out, module.d_in)
-            for piece, module in zip(pieces, self.layout.modules, strict=True)
-        ]
 
     def _changed(self, adapter: Change, shifts: Sequence[Change]) -> Change:
         return np.concatenate([adapter, *(shift.ravel() for shift in shifts)])
@@ -175,8 +171,7 @@ class Flora(_Shifting):
         head = self.layout.head_size
         sent[len(sent) - head :] = result.change[len(sent) - head :]
         whole = np.zeros(self.layout.size, np.float32)
-        first = np.tile(np.arange(job.rank), (len(self.layout.modules), 1))
-        whole[self.layout.compact_index(first)] = sent
+        whole[self.layout.first_index(job.rank)] = sent
         return whole
 
     def combine(
@@ -201,8 +196,5 @@ def _own_products(
     layout: Layout, adapter: Vector, job: GradientJob, update: Vector
 ) -> tuple[list[Change], list[Change]]:
     """Products of a client's components before and after its training."""
-    before = np.zeros(layout.size)
-    for module in layout.modules:
-        rows = layout.components(adapter, module)[: job.rank]
-        layout.components(before, module)[: job.rank] = rows
-    return products(layout, before), products(layout, before + update)
+    after = adapter.astype(np.float64) + update
+    return products(layout, adapter, job.rank), products(layout, after, job.rank)
