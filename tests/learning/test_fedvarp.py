@@ -13,7 +13,7 @@ from tests.learning.small_layout import LAYOUT, ChosenSketches
 from wirelessfl.learning.aggregation import Aggregated, Aggregation, Sampling
 from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.methods.base import FirstComponents, Method
-from wirelessfl.scenario.strategy import FixedStep
+from wirelessfl.scenario.server_step import FixedStep
 
 SHARES = np.array([0.5, 0.3, 0.2])
 Q = np.array([0.5, 0.8, 1.0])

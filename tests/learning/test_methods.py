@@ -16,7 +16,7 @@ from wirelessfl.learning.learner import Learner
 from wirelessfl.learning.local import LocalResult
 from wirelessfl.learning.methods.build import build_method
 from wirelessfl.learning.methods.products import products
-from wirelessfl.scenario.strategy import FixedAdapter
+from wirelessfl.scenario.adapter import FixedAdapter
 
 METHODS = ("fslora", "fedit", "hetlora", "rbla", "flexlora", "ffa", "fedsa", "fedex", "flora")
 RANKS = (8, 3, 1)

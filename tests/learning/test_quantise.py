@@ -16,7 +16,7 @@ from tests.learning.conftest import trained
 from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.learning.learner import Learner
 from wirelessfl.learning.quantise import encode
-from wirelessfl.scenario.strategy import FixedAdapter, Method, UplinkDtype
+from wirelessfl.scenario.adapter import FixedAdapter, Method, UplinkDtype
 
 JOB = GradientJob(0, 3, 7, 2)
 ROWS = np.array([4, 1, 5])

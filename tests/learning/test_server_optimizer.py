@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from wirelessfl.learning.server_optimizer import server_optimizer
-from wirelessfl.scenario.strategy import FixedStep, PlannedStep
+from wirelessfl.scenario.server_step import FixedStep, PlannedStep
 
 ROUNDS, PARAMETERS = 12, 9
 

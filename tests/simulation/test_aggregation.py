@@ -12,9 +12,9 @@ from pandas.testing import assert_frame_equal
 from tests.strategy.conftest import observation
 from wirelessfl.errors import InputError
 from wirelessfl.learning.methods.build import build_method
+from wirelessfl.scenario.adapter import SUMS, FixedAdapter, Method
 from wirelessfl.scenario.describe import list_text
 from wirelessfl.scenario.sharing import WorkConserving
-from wirelessfl.scenario.strategy import SUMS, FixedAdapter, Method
 from wirelessfl.simulation import simulate
 from wirelessfl.simulation.engine import shared_learner
 from wirelessfl.strategy.round_model import expected_ready_s, round_model

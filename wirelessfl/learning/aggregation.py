@@ -20,7 +20,8 @@ from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.privacy import Privacy
 from wirelessfl.learning.quantise import encode
 from wirelessfl.learning.server_optimizer import server_optimizer
-from wirelessfl.scenario.strategy import ServerStep, UplinkDtype
+from wirelessfl.scenario.adapter import UplinkDtype
+from wirelessfl.scenario.server_step import ServerStep
 
 if TYPE_CHECKING:
     from wirelessfl.learning.methods.base import Method

@@ -37,8 +37,8 @@ from wirelessfl.learning.task import Task, sample_losses
 from wirelessfl.learning.threads import torch_threads
 from wirelessfl.learning.workbench import Workbench
 from wirelessfl.learning.workload import Workload
+from wirelessfl.scenario.adapter import FixedAdapter
 from wirelessfl.scenario.learning import LearningConfig
-from wirelessfl.scenario.strategy import FixedAdapter
 
 _EVALUATION_BATCH = 128
 _CACHE_BYTES = 32e6  # of a pass: measured, beyond 30 to 80 MB passes become slower (2-core x86)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wirelessfl import randomness
 from wirelessfl.learning.jobs import GradientJob, Vector
-from wirelessfl.scenario.strategy import UplinkDtype
+from wirelessfl.scenario.adapter import UplinkDtype
 
 _LEVELS = 127
 _HALF_MAX = np.float32(np.finfo(np.float16).max)

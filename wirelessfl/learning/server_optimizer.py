@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.scenario.strategy import ServerStep
+from wirelessfl.scenario.server_step import ServerStep
 
 Floats = NDArray[np.float64]
 

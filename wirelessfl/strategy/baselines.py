@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from wirelessfl.errors import InputError
+from wirelessfl.scenario.adapter import FixedAdapter
 from wirelessfl.scenario.sharing import SharingConfig
-from wirelessfl.scenario.strategy import FixedAdapter
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan
 from wirelessfl.strategy.round_model import expected_round_s

@@ -10,7 +10,7 @@ from wirelessfl.learning.methods.averaging import FedIt, FedSa, Ffa, HetLora, Rb
 from wirelessfl.learning.methods.base import Method
 from wirelessfl.learning.methods.fslora import FsLora
 from wirelessfl.learning.methods.products import FedEx, FlexLora, Flora
-from wirelessfl.scenario.strategy import FixedAdapter
+from wirelessfl.scenario.adapter import FixedAdapter
 
 _PLAIN: dict[str, type[Method]] = {
     "fedit": FedIt,
