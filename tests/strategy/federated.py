@@ -71,9 +71,10 @@ class Federated:
             seen = replace(self.seen, round=round, time_s=time_s)
             plan = strategy.plan(seen)
             draws = uniform(self.seed, "participation", np.arange(self.clients), round)
-            members = strategy.select(plan, draws)
+            counts = strategy.select(plan, draws)
+            members = counts > 0
             who = np.flatnonzero(members)
-            weights = strategy.weights(plan, seen, who)
+            weights = strategy.weights(plan, seen, who, counts[who])
             deltas = np.array([self.update(model, n, int(plan.k[n]), round) for n in who])
             down = seen.download_bits(plan.k) / seen.downlink_rate_bps
             down *= seen.downlink_share_hz / seen.downlink_hz

@@ -104,8 +104,13 @@ class Aggregation:
         privacy: Privacy | None = None,
     ) -> None:
         self.method, self._uplink_dtype, self._privacy = method, uplink_dtype, privacy
-        self._optimizer = server_optimizer(server)
+        self._server = server
         self._remembers = server.variance_reduction == "fedvarp"
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all updates so far; what they cost in privacy is spent."""
+        self._optimizer = server_optimizer(self._server)
         self._memories: Memories | None = None
 
     def aggregate(

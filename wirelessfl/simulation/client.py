@@ -112,6 +112,11 @@ class Cohort:
         )
         self.done: simpy.Event = self._upload.done
 
+    def arrival_s(self, number: int) -> float:
+        """When so many updates will have arrived whole; infinity if they never will have."""
+        arrive_s = np.where(self._corrupt, np.inf, self._upload.finish_s)
+        return float(np.sort(arrive_s)[number - 1]) if number <= len(arrive_s) else np.inf
+
     def settle(self) -> None:
         """Close the round now: whatever is unfinished is abandoned, what happened is kept."""
         now = self.end_s = self._env.now

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from wirelessfl.learning.aggregation import Sampling
 from wirelessfl.learning.jobs import DivergedError
 from wirelessfl.learning.workload import Workload
+from wirelessfl.network.link import timeout_at
 from wirelessfl.randomness import uniform
 from wirelessfl.scenario import Scenario, Target
 from wirelessfl.simulation.client import Bools, Cohort, Floats, Hardware, Ints, Work
@@ -122,20 +123,27 @@ class Server:
         observation = self._observer.observe(round - 1, env.now, available)
         plan = self._strategy.plan(observation)
         draws = uniform(self._scenario.seed, "participation", np.arange(observation.clients), round)
-        chosen = self._strategy.select(plan, draws)
-        participants = np.flatnonzero(chosen & available)
-        weights = self._strategy.weights(plan, observation, participants)
+        counts = self._strategy.select(plan, draws)
+        participants = np.flatnonzero((counts > 0) & available)
+        if plan.restart:
+            self._training.restart()
+            self._merges = Merges(self._workload)
         cohort = Cohort(env, self._hardware, self._work(round, participants, plan, observation))
         jobs = self._training.begin(round, participants, plan.k[participants])
-        deadline_s = np.inf if server.deadline_s is None else server.deadline_s
-        left_s = self._time_limit_s - server.overhead_s - env.now
-        wait_s = min(deadline_s, left_s)
-        yield cohort.done | env.timeout(wait_s) if np.isfinite(wait_s) else cohort.done
-        cut_short = not cohort.done.processed and left_s <= deadline_s
+        deadline_s = np.inf if server.deadline_s is None else env.now + server.deadline_s
+        if plan.enough is not None:
+            deadline_s = min(deadline_s, cohort.arrival_s(plan.enough))
+        limit_s = self._time_limit_s - server.overhead_s
+        end_s = min(deadline_s, limit_s)
+        yield cohort.done | timeout_at(env, end_s) if np.isfinite(end_s) else cohort.done
+        cut_short = not cohort.done.processed and limit_s <= deadline_s
         cohort.settle()
         if (battery := self._hardware.presence.battery) is not None:
             battery.spend(participants, cohort.energy.total_j, cohort.emptied)
         received = np.zeros_like(cohort.completed) if cut_short else cohort.completed
+        weights = np.full(len(participants), np.nan)
+        arrived = participants[received]
+        weights[received] = self._strategy.weights(plan, observation, arrived, counts[arrived])
         if not cut_short:
             yield env.timeout(server.overhead_s)
         learned = self._training.finish(
@@ -148,6 +156,7 @@ class Server:
         if not learned.useful.all():
             cohort.spoil(np.flatnonzero(received)[~learned.useful])
             received = cohort.completed
+            weights[~received] = np.nan
         self._merges.add(plan.k[participants[received]])
         feedback = self._feedback(plan, cohort, weights, received, learned)
         metrics: dict[str, float] = {}
@@ -178,7 +187,8 @@ class Server:
     ) -> Sampling:
         """How the round's participants came to be."""
         drawable = np.flatnonzero(plan.q > 0)
-        weights = self._strategy.weights(plan, observation, drawable)
+        once = np.ones_like(drawable)
+        weights = self._strategy.weights(plan, observation, drawable, once)
         return Sampling(
             round=round,
             shares=observation.weights[participants],

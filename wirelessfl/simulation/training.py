@@ -54,6 +54,9 @@ class Training(Protocol):
     def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
         """The clients' jobs of a round, all from the model of now."""
 
+    def restart(self) -> None:
+        """Go back to the first model, and forget everything that was learnt since."""
+
     def finish(
         self,
         jobs: list[GradientJob],
@@ -110,6 +113,12 @@ class RealTraining:
         ]
         self._pool.register(jobs, self._model)
         return jobs
+
+    def restart(self) -> None:
+        """See `Training.restart`."""
+        self._aggregation.restart()
+        self._model = self._method.initial(self._learner.initial)
+        self.version += 1
 
     def finish(
         self,
@@ -174,6 +183,10 @@ class TimingOnly:
     def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
         """See `Training.begin`."""
         return []
+
+    def restart(self) -> None:
+        """See `Training.restart`."""
+        self.version += 1
 
     def finish(
         self,

@@ -135,6 +135,10 @@ class Plan:
             rank; nan where the strategy does not predict it.
         noise_to_signal: Predicted noise-to-signal ratio of the update; nan as above.
         phase: "pilot" while the strategy only measures, else "planned".
+        draws: Expected number of times that each client is drawn, where one may be drawn more than
+            once; None if that is q. [clients]
+        enough: Updates that end the round once they have arrived; None to wait for all.
+        restart: Whether the round begins from the first global model, forgetting all others.
     """
 
     q: Floats
@@ -144,6 +148,9 @@ class Plan:
     relative_rounds: float = math.nan
     noise_to_signal: float = math.nan
     phase: Literal["pilot", "planned"] = "planned"
+    draws: Floats | None = None
+    enough: int | None = None
+    restart: bool = False
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,11 @@ class FedSa(FirstComponents):
         self._shares = shares
         self._own: dict[int, Vector] = {}  # B of each client that has trained, zeros elsewhere
 
+    def initial(self, adapter: Vector) -> Vector:
+        """See `Method.initial`."""
+        self._own = {}
+        return adapter
+
     def start(self, model: Vector, job: GradientJob) -> LocalStart:
         """See `Method.start`."""
         mine = model + self._own.get(job.client, np.float32(0.0))

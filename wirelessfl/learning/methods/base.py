@@ -64,7 +64,7 @@ class Method(ABC):
         self.layout, self.seed = layout, seed
 
     def initial(self, adapter: Vector) -> Vector:
-        """The first global model, from PEFT's fresh adapter `[layout.size]`."""
+        """The first global model, from PEFT's fresh adapter `[layout.size]`; forgets all others."""
         return adapter
 
     @abstractmethod
