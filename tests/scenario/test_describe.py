@@ -68,8 +68,22 @@ def test_fields_of_inner_sections_have_dotted_names():
     (uniform,) = [kind for kind in list_kinds("strategy") if kind.name == "uniform"]
     options = {option.name: option.default for option in uniform.options}
     assert options["participation.expected"] == "10.0"
-    assert options["adapter.sketch"] == "off (or fixed)"
+    assert options["adapter.sketch"] == "off (or fixed, tiers)"
     assert options["bandwidth"] == "work_conserving"
+
+
+def test_a_preset_is_listed_with_its_own_defaults():
+    (preset,) = [kind for kind in list_kinds("strategy") if kind.name == "hetlora"]
+    options = {option.name: option.default for option in preset.options}
+    assert options["adapter.method"].startswith("hetlora (or ")
+    assert options["adapter.sketch"] == "tiers (or off, fixed)"
+    assert options["server.step"] == "1.0"
+
+
+def test_strategies_have_a_list_of_one_line_each():
+    lines = list_text("strategies").splitlines()
+    assert [line.split(": ")[0] for line in lines] == [k.name for k in list_kinds("strategy")]
+    assert "full: Every client takes part in every round." in lines
 
 
 def test_fields_that_are_one_of_a_few_words_are_listed_too():

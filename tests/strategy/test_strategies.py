@@ -17,12 +17,13 @@ from wirelessfl.scenario.strategy import StrategyConfig
 from wirelessfl.strategy import Observation, Plan, RoundFeedback, Strategy, build_strategy
 from wirelessfl.strategy.baselines import proportional_q
 
-PRESETS = ["full", "uniform", "data_proportional", "adaptive", "adaptive-paper"]
+INDEPENDENT = ["full", "uniform", "data_proportional", "statistical", "fslora"]
+PRESETS = [*INDEPENDENT, "adaptive", "adaptive-paper"]
 LEARNING = ["adaptive", "adaptive-paper"]
 
 
 def strategy(clients: int, kind: str, **settings: object) -> Strategy:
-    if kind in ("uniform", "data_proportional"):
+    if kind not in ("full", *LEARNING):
         settings.setdefault("participation", {"expected": min(2.5, clients)})
     config: StrategyConfig = TypeAdapter(StrategyConfig).validate_python({"kind": kind, **settings})
     return build_strategy(config, clients)
@@ -105,6 +106,8 @@ def test_presets_differ_as_their_names_say() -> None:
     np.testing.assert_allclose(strategy(12, "uniform").plan(seen).q, 2.5 / 12)
     by_data = strategy(12, "data_proportional").plan(seen).q
     np.testing.assert_allclose(by_data, 2.5 * seen.weights)
+    for kind in ("uniform", "data_proportional", "statistical", "fslora"):
+        assert strategy(12, kind).plan(seen).q.sum() == pytest.approx(2.5)
     assert strategy(12, "adaptive").bandwidth.kind == "work_conserving"
     assert strategy(12, "adaptive-paper").bandwidth.kind == "equal_finish"
 

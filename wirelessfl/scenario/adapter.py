@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -33,10 +33,18 @@ class FixedAdapter(Config):
         description="fslora: clients compute with their ranks alone (forward), or with all and "
         "train and send theirs (update).",
     )
-    sketch: Literal["off", "fixed"] = Field(
-        "off", description="off: the full rank; fixed: `rank` of the adapter's ranks."
+    sketch: Literal["off", "fixed", "tiers"] = Field(
+        "off",
+        description="off: the full rank; fixed: `rank` of the adapter's ranks; tiers: by the "
+        "compute time that a device reports, the slowest tier the first of `ratios`.",
     )
     rank: int | None = Field(None, ge=1, description="Ranks each participant trains when fixed.")
+    ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="Shares of the adapter's ranks that tiers of devices train, as many tiers of "
+        "equal size; default a quarter, a half and all. Memory may allow less.",
+    )
     uplink_dtype: UplinkDtype = Field(
         "float32",
         description="How updates are written on the uplink; int8 rounds at random, unbiased, with "
@@ -55,14 +63,20 @@ class FixedAdapter(Config):
             raise ValueError("adapter.rank is given exactly when adapter.sketch is fixed")
         return self
 
+    @model_validator(mode="after")
+    def _ratios_go_with_tiers(self) -> FixedAdapter:
+        if self.ratios is not None and self.sketch != "tiers":
+            raise ValueError("adapter.ratios is used only when adapter.sketch is tiers")
+        return self
+
 
 class PlannedAdapter(FixedAdapter):
     """As FixedAdapter, or a rank per client chosen by the planner."""
 
-    sketch: Literal["off", "fixed", "planned"] = Field(  # type: ignore[assignment]
+    sketch: Literal["off", "fixed", "tiers", "planned"] = Field(  # type: ignore[assignment]
         "planned",
         description="planned: the planner chooses each client's rank; off: the full rank; "
-        "fixed: `rank` for everyone.",
+        "fixed: `rank` for everyone; tiers: by the device's reported compute time.",
     )
     k_min: int | None = Field(
         None,

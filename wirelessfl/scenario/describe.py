@@ -86,7 +86,12 @@ def list_kinds(topic: str | None = None) -> list[Kind]:
 
 
 def list_text(topic: str | None = None) -> str:
-    """The kinds as text, one paragraph a topic; arguments and errors as for `list_kinds`."""
+    """The kinds as text, one paragraph a topic; arguments and errors as for `list_kinds`.
+
+    The topic `strategies` has one line for each `strategy`, without their fields.
+    """
+    if topic == "strategies":
+        return "\n".join(f"{kind.name}: {kind.summary}" for kind in list_kinds("strategy"))
     lines: list[str] = []
     heading = None
     for kind in list_kinds(topic):
@@ -117,23 +122,31 @@ def _summary(model: type[Config]) -> str:
     return " ".join((model.__doc__ or "").strip().split("\n\n")[0].split())
 
 
-def _options(model: type[Config], prefix: str = "") -> Iterator[Option]:
-    """A kind's fields; those of sections without a kind by dotted name."""
-    for name, field in yaml_fields(model).items():
+def _options(
+    model: type[Config], prefix: str = "", preset: Config | None = None
+) -> Iterator[Option]:
+    """A kind's fields; those of sections without a kind by dotted name.
+
+    The defaults are those of `preset` where the section above has one of its own.
+    """
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
         below = [] if kinds(field.annotation) else sections(field.annotation)
         if below:
             if field.default is None:
                 yield Option(prefix + name, "null", field.description or "")
-            yield from _options(below[0], f"{prefix}{name}.")
+            own = field.default if isinstance(field.default, Config) else None
+            yield from _options(below[0], f"{prefix}{name}.", own)
         elif name != "kind":
-            yield Option(prefix + name, _default(field), field.description or "")
+            default = field.get_default(call_default_factory=True)
+            default = getattr(preset, attribute, default)
+            yield Option(prefix + name, _default(field, default), field.description or "")
 
 
-def _default(field: FieldInfo) -> str:
-    """A field's default as YAML would say it, or an example; then what else a choice allows."""
+def _default(field: FieldInfo, default: Any) -> str:
+    """A default as YAML would say it, or an example; then what else a choice allows."""
     annotation = field.rebuild_annotation()
     dimension = next((p for p in parts(annotation) if isinstance(p, Dimension)), None)
-    default = field.get_default(call_default_factory=True)
     if field.is_required():
         text = "(required)"
     elif isinstance(default, Config):

@@ -15,7 +15,8 @@ from wirelessfl.scenario.learning import DigitsTask, LearningConfig, NoTask
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.place import FixedPlacement
-from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, StrategyConfig
+from wirelessfl.scenario.preset import Preset
+from wirelessfl.scenario.strategy import Adaptive, StrategyConfig
 from wirelessfl.scenario.units import Seconds
 from wirelessfl.scenario.yaml_text import yaml_text
 
@@ -162,10 +163,16 @@ class Scenario(Config):
         """Why a strategy would give away what `learning.privacy` protects, or None."""
         if self.learning.privacy is None:
             return None
-        if isinstance(strategy, Adaptive | AdaptivePaper):
+        if strategy.learns_from:
             return (
-                f"{strategy.kind!r} plans from the norms of updates, which no noise protects, so "
-                "it does not go with learning.privacy; choose another kind, e.g. uniform"
+                f"{strategy.kind!r} plans from the {strategy.learns_from} of updates, which no "
+                "noise protects, so it does not go with learning.privacy; choose another kind, "
+                "e.g. uniform"
+            )
+        if not strategy.independent:
+            return (
+                f"{strategy.kind!r} does not draw clients independently, as the accountant of "
+                "learning.privacy assumes; choose another kind, e.g. uniform"
             )
         if strategy.adapter.method not in ("fslora", "ffa"):
             return (
@@ -230,9 +237,9 @@ class Scenario(Config):
         return self.model_copy(update={"learning": learning, "stop": stop})
 
 
-def _needs_training(strategy: Config) -> str | None:
+def _needs_training(strategy: Preset) -> str | None:
     """Why a strategy cannot decide where nothing is learnt, or None if it can."""
-    if not isinstance(strategy, Adaptive | AdaptivePaper):
+    if not strategy.learns_from:
         return None
     return (
         f"{strategy.kind!r} plans from the updates of real training, and a timing-only run (task: "

@@ -37,6 +37,7 @@ WORDS = {  # pydantic's to ours
     "a valid string": "text",
     "a valid ": "a ",
     "array": "list",
+    "tuple": "list",
     "an object": "a mapping",
     " after validation": "",
 }

@@ -1,4 +1,4 @@
-"""Who takes part in a round: how many clients are expected, or how that is planned."""
+"""Who takes part in a round: how many clients are expected, or how that is decided."""
 
 from __future__ import annotations
 
@@ -16,6 +16,57 @@ class ExpectedParticipation(Config):
 
     expected: float = Field(
         10.0, gt=0, description="Expected number of participants a round, sum of all q_n."
+    )
+
+
+class FixedKParticipation(ExpectedParticipation):
+    """K draws with replacement, with odds that two pilot phases and the updates teach."""
+
+    expected: int = Field(10, ge=1, description="Draws a round, K; a client may be drawn twice.")
+    pilot_rounds: int = Field(
+        5,
+        ge=2,
+        description="Rounds of each of the two pilots that show how much sampling matters: uniform "
+        "draws, then draws by data from the same first model.",
+    )
+
+
+class OverSelection(ExpectedParticipation):
+    """A fixed number of clients is waited for, out of more that are selected."""
+
+    expected: int = Field(10, ge=1, description="Updates that end a round once they are there.")
+    over_select: float = Field(
+        1.3, ge=1, description="Clients selected for each update that is waited for."
+    )
+
+
+class OortParticipation(ExpectedParticipation):
+    """A fixed number of clients by their utility, and some that were never tried."""
+
+    expected: int = Field(10, ge=1, description="Participants of a round.")
+    exploration: float = Field(
+        0.9, ge=0, le=1, description="Share of the first round for clients never tried before."
+    )
+    exploration_decay: float = Field(
+        0.98, gt=0, le=1, description="What is left of that share after each round."
+    )
+    exploration_min: float = Field(0.2, ge=0, le=1, description="The least it falls to.")
+    slow_penalty: float = Field(
+        2.0,
+        ge=0,
+        description="alpha: utility is multiplied by (T / t_n)^alpha if t_n is longer than T.",
+    )
+    pace: float = Field(
+        0.3, gt=0, le=1, description="First preferred duration T, as a quantile of clients' times."
+    )
+    pacer_step: float = Field(
+        0.05, ge=0, le=1, description="What is added to that quantile when utility declines."
+    )
+    pacer_rounds: int = Field(
+        20, ge=1, description="Rounds in each of the two windows whose utility is compared."
+    )
+    blacklist_after: int | None = Field(
+        None, ge=1, description="Participations after which a client is left out; null for never."
     )
 
 

@@ -6,57 +6,31 @@ A strategy is four independent choices (participation, adapter, bandwidth, serve
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from wirelessfl.scenario.adapter import FixedAdapter, PlannedAdapter
-from wirelessfl.scenario.base import Config
-from wirelessfl.scenario.participation import (
-    ExpectedParticipation,
-    PaperParticipation,
-    PlannedParticipation,
+from wirelessfl.scenario.adapter import PlannedAdapter
+from wirelessfl.scenario.baselines import (
+    DataProportional,
+    Deadline,
+    FixedK,
+    Full,
+    Oort,
+    Statistical,
+    Uniform,
 )
-from wirelessfl.scenario.server_step import FixedStep, PlannedStep
+from wirelessfl.scenario.lora_presets import LoraPreset
+from wirelessfl.scenario.participation import PaperParticipation, PlannedParticipation
+from wirelessfl.scenario.preset import Preset
+from wirelessfl.scenario.server_step import PlannedStep
 from wirelessfl.scenario.sharing import EqualFinish, SharingConfig, WorkConserving
 
 
-class Full(Config):
-    """Every client takes part in every round."""
-
-    kind: Literal["full"] = "full"
-    adapter: FixedAdapter = Field(FixedAdapter(), description="Ranks trained and sent.")
-    bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
-    server: FixedStep = Field(FixedStep(), description="Server step.")
-
-
-class Uniform(Config):
-    """Every client takes part with the same probability."""
-
-    kind: Literal["uniform"] = "uniform"
-    participation: ExpectedParticipation = Field(
-        ExpectedParticipation(), description="How many clients take part."
-    )
-    adapter: FixedAdapter = Field(FixedAdapter(), description="Ranks trained and sent.")
-    bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
-    server: FixedStep = Field(FixedStep(), description="Server step.")
-
-
-class DataProportional(Config):
-    """Clients take part with probability proportional to their share of the data."""
-
-    kind: Literal["data_proportional"] = "data_proportional"
-    participation: ExpectedParticipation = Field(
-        ExpectedParticipation(), description="How many clients take part."
-    )
-    adapter: FixedAdapter = Field(FixedAdapter(), description="Ranks trained and sent.")
-    bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
-    server: FixedStep = Field(FixedStep(), description="Server step.")
-
-
-class Adaptive(Config):
+class Adaptive(Preset):
     """Participation, ranks and step planned together from what the server measures."""
 
+    learns_from: ClassVar[Literal["", "norms", "losses"]] = "norms"
     kind: Literal["adaptive"] = "adaptive"
     participation: PlannedParticipation = Field(
         PlannedParticipation(), description="How participation is planned."
@@ -66,9 +40,10 @@ class Adaptive(Config):
     server: PlannedStep = Field(PlannedStep(), description="Server step.")
 
 
-class AdaptivePaper(Config):
+class AdaptivePaper(Preset):
     """As arXiv 2505.23555, reconstructed: mean-field planner and equal-finish bandwidth."""
 
+    learns_from: ClassVar[Literal["", "norms", "losses"]] = "norms"
     kind: Literal["adaptive-paper"] = "adaptive-paper"
     participation: PaperParticipation = Field(
         PaperParticipation(), description="How participation is planned."
@@ -79,5 +54,15 @@ class AdaptivePaper(Config):
 
 
 StrategyConfig = Annotated[
-    Full | Uniform | DataProportional | Adaptive | AdaptivePaper, Field(discriminator="kind")
+    Full
+    | Uniform
+    | DataProportional
+    | Statistical
+    | FixedK
+    | Deadline
+    | Oort
+    | LoraPreset
+    | Adaptive
+    | AdaptivePaper,
+    Field(discriminator="kind"),
 ]

@@ -207,7 +207,7 @@ class Server:
         """What the server measured in the round."""
         clients = cohort.work.clients[received]
         return RoundFeedback(
-            round=cohort.work.round,
+            round=cohort.work.round - 1,
             clients=clients,
             weights=weights[received],
             q=plan.q[clients],

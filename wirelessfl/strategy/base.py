@@ -1,9 +1,10 @@
 """A strategy: what the server decides each round, in at most four overrides.
 
 By default participation is independent, client n with probability q_n; the aggregation weight
-a_n/q_n then makes the expected update sum_n a_n delta_n, whatever q is. The server strikes out those
-selected that are not available, and the weights stay a_n/q_n: given who is available, the expected
-update is the sum of a_n delta_n over them, so over a day it leans towards clients that are often on.
+a_n/q_n then makes the expected update sum_n a_n delta_n, whatever q is. The server strikes out
+those selected that are not available, and the weights stay a_n/q_n: given who is available, the
+expected update is the sum of a_n delta_n over them, so over a day it leans towards clients that are
+often on.
 """
 
 from __future__ import annotations
@@ -49,9 +50,7 @@ class Strategy(ABC):
         """
         return (uniforms < plan.q).astype(np.int64)
 
-    def weights(
-        self, plan: Plan, observation: Observation, clients: Ints, counts: Ints
-    ) -> Floats:
+    def weights(self, plan: Plan, observation: Observation, clients: Ints, counts: Ints) -> Floats:
         """Aggregation weight of the update of each client whose update arrived. [m]
 
         Args:

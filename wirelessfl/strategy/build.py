@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, Full, StrategyConfig
+from wirelessfl.scenario.baselines import (
+    DataProportional,
+    Deadline,
+    FixedK,
+    Full,
+    Oort,
+    Statistical,
+)
+from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, StrategyConfig
 from wirelessfl.strategy.adaptive import AdaptiveStrategy
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import FixedParticipation
+from wirelessfl.strategy.deadline import DeadlineStrategy
+from wirelessfl.strategy.fixed_k import FixedKStrategy
+from wirelessfl.strategy.oort import OortStrategy
+from wirelessfl.strategy.statistical import StatisticalStrategy
 
 
 def build_strategy(config: StrategyConfig, clients: int) -> Strategy:
@@ -22,8 +34,17 @@ def build_strategy(config: StrategyConfig, clients: int) -> Strategy:
         raise InputError(
             f"strategy.participation.expected is {expected:g}, but there are {clients} clients"
         )
+    match config:
+        case Statistical():
+            return StatisticalStrategy(config, clients)
+        case FixedK():
+            return FixedKStrategy(config, clients)
+        case Deadline():
+            return DeadlineStrategy(config)
+        case Oort():
+            return OortStrategy(config, clients)
     return FixedParticipation(
-        shape=config.kind,
+        by_data=isinstance(config, DataProportional),
         expected=expected,
         adapter=config.adapter,
         bandwidth=config.bandwidth,

@@ -158,7 +158,7 @@ class RoundFeedback:
     """What the server measured in a finished round; arrays follow `clients`.
 
     Attributes:
-        round: Index of the round.
+        round: Index of the round, as in its observation.
         clients: Whose updates were aggregated, possibly nobody's. [m]
         weights: Aggregation weight of each update. [m]
         q: Participation probability each had in this round's plan. [m]
