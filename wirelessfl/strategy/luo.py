@@ -31,10 +31,10 @@ def optimal_odds(variance: Floats, time_s: Floats, constant: float) -> Floats:
     """Odds p that minimise (sum_n p_n A_n) (sum_n c_n / p_n + d) with sum_n p_n = 1. [clients]
 
     The product is stationary where A_n S - M c_n / p_n^2 + lambda = 0, with M and S its factors;
-    times p_n and summed, lambda = -M d. So p_n = sqrt(c_n / (A_n z - d)) with z = S / M the root of
-    sum_n p_n = 1, which falls in z: one stationary point, and it is the minimum, for the product is
-    infinite wherever some p_n is 0. Solved for y = z - d / min A, between the y at which the odds of
-    the fastest client alone are 1 and the root for d = 0.
+    times p_n and summed, lambda = -M d. So p_n = sqrt(c_n / (A_n z - d)) with z = S / M the root
+    of sum_n p_n = 1, which falls in z: one stationary point, and it is the minimum, for the product
+    is infinite wherever some p_n is 0. Solved for y = z - d / min A, between the y at which the
+    odds of the fastest client alone are 1 and the root for d = 0.
 
     Args:
         variance: c_n > 0. [clients]

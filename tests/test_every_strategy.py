@@ -1,0 +1,64 @@
+"""Every kind of strategy, from the command line to the trace, on one small scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from wirelessfl.cli import app
+from wirelessfl.scenario.base import kinds
+from wirelessfl.scenario.describe import list_kinds
+from wirelessfl.scenario.strategy import StrategyConfig
+from wirelessfl.trace import Trace
+
+KINDS = list(kinds(StrategyConfig))
+
+
+def wirelessfl(*arguments: object) -> str:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def options(kind: str) -> str:
+    """A strategy for six clients."""
+    levels = {"full": "", "adaptive": "pilot_expected: 3, pilot_rounds: 1"}
+    levels["adaptive-paper"] = levels["adaptive"]
+    level = levels.get(kind, "expected: 3")
+    return f"{{kind: {kind}" + (f", participation: {{{level}}}}}" if level else "}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_runs_from_the_command_line(kind: str, small_file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    wirelessfl("run", small_file, "--set", f"strategy={options(kind)}", "--out", out)
+    trace = Trace.read(out)
+    assert trace.summary["strategy"] == kind
+    assert len(trace.rounds) == 4
+    assert trace.rounds["loss"].notna().all()
+    assert (trace.rounds["end_s"].diff().dropna() > 0).all()
+    assert trace.clients["weight"].notna().any()
+
+
+@pytest.mark.slow
+def test_all_can_be_compared(small_file: Path, tmp_path: Path):
+    strategies = "".join(f"  {kind}: {options(kind)}\n" for kind in KINDS if kind != "uniform")
+    text = small_file.read_text(encoding="utf-8")
+    small_file.write_text(f"{text}strategies:\n{strategies}", encoding="utf-8")
+    target = "stop.target={metric: loss, below: 3}"
+    wirelessfl(
+        *("compare", small_file, "--strategies", ",".join(KINDS), "--seeds", "0"),
+        *("--set", target, "--out", tmp_path / "out", "--jobs", "1"),
+    )
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert table["strategy"].tolist() == KINDS
+
+
+def test_all_are_listed_on_one_line_each():
+    lines = wirelessfl("list", "strategies").splitlines()
+    assert [line.partition(": ")[0] for line in lines] == KINDS
+    assert all(kind.summary.endswith(".") for kind in list_kinds("strategy"))
