@@ -9,7 +9,7 @@ all sketches and participant sets without sampling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -186,9 +186,6 @@ class Quadratics:
             local_steps=self.local_steps,
         )
 
-    def with_plan(self, q: Floats, k: Ints) -> Quadratics:
-        return replace(self, q=q, k=k)
-
 
 def _mean_square(matrix: Floats, moments: Floats) -> Floats:
     """E||M (X, 1)||^2 of each moment. [rounds]"""
@@ -204,7 +201,9 @@ def random_quadratics(
         hessians = np.tile(np.diag(rng.uniform(0.05, 1.0, rank)), (clients, 1, 1))
     else:
         turns = np.linalg.qr(rng.normal(size=(clients, rank, rank)))[0]
-        hessians = np.einsum("nij,nj,nkj->nik", turns, rng.uniform(0.05, 1.0, (clients, rank)), turns)
+        hessians = np.einsum(
+            "nij,nj,nkj->nik", turns, rng.uniform(0.05, 1.0, (clients, rank)), turns
+        )
     weights = rng.lognormal(0.0, 0.7, clients)
     return Quadratics(
         hessians=hessians,
