@@ -9,7 +9,7 @@ all sketches and participant sets without sampling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -126,26 +126,27 @@ class Quadratics:
         return float(0.5 * (start - lowest) @ total[:, :-1] @ (start - lowest))
 
     def moments(self, start: Floats, local_step: float, server_step: float, rounds: int) -> Floats:
-        """E (X, 1)(X, 1)' before each round. [rounds, gamma + 1, gamma + 1]"""
-        d, step = self.rank, server_step * local_step * self.local_steps
-        locals_ = [self.local(n, local_step) for n in range(len(self.q))]
-        lifted = [local.lifted() for local in locals_]
-        means = np.stack([z.mean(axis=0) for z in lifted]) * self.weights[:, None, None]
-        total = means.sum(axis=0)
-        moment = np.outer(np.append(start, 1.0), np.append(start, 1.0))
+        """E (X, 1)(X, 1)' before each round. [rounds, gamma + 1, gamma + 1]
+
+        (X, 1) is multiplied by G = 1 - step sum_n a_n I_n/q_n Z_n, so its second moment by E G x G.
+        """
+        size, step = self.rank + 1, server_step * local_step * self.local_steps
+        mean, spread = np.eye(size), np.zeros((size**2, size**2))
+        noise = np.zeros((size, size))
+        for n, (a, q) in enumerate(zip(self.weights, self.q, strict=True)):
+            local = self.local(n, local_step)
+            z = np.pad(local.lifted(), ((0, 0), (0, 1), (0, 0)))
+            average = z.mean(axis=0)
+            mean -= step * a * average
+            squares = np.mean([np.kron(each, each) for each in z], axis=0)
+            spread += (step * a) ** 2 * (squares / q - np.kron(average, average))
+            noise[:-1, :-1] += (step * a) ** 2 / q * local.noise.mean(axis=0)
+        onwards = np.kron(mean, mean) + spread
+        moment = np.outer(np.append(start, 1.0), np.append(start, 1.0)).ravel()
         seen = []
         for _ in range(rounds):
-            seen.append(moment)
-            square = total @ moment @ total.T
-            for n, (z, local) in enumerate(zip(lifted, locals_, strict=True)):
-                own = np.mean(z @ moment @ z.swapaxes(1, 2) + local.noise, axis=0)
-                square += self.weights[n] ** 2 / self.q[n] * own - means[n] @ moment @ means[n].T
-            cross = total @ moment
-            after = moment.copy()
-            after[:d] -= step * cross
-            after[:, :d] -= step * cross.T
-            after[:d, :d] += step**2 * square
-            moment = after
+            seen.append(moment.reshape(size, size))
+            moment = onwards @ moment + noise.ravel()
         return np.stack(seen)
 
     def squared_gradient(self, moments: Floats) -> Floats:
@@ -185,6 +186,45 @@ class Quadratics:
             rank=self.rank,
             local_steps=self.local_steps,
         )
+
+
+def fewest_rounds(problem: Quadratics, start: Floats, target: float) -> tuple[float, float]:
+    """Rounds until E||grad f^S||^2 falls to `target` of its start, at the best server step.
+
+    With local steps of 0.05, too small to drift much. Rounds are interpolated in the logarithm.
+
+    Returns:
+        Rounds and the best x = s eta L H.
+    """
+    local_step, best = 0.05, (np.inf, 0.0)
+    curvature = np.linalg.eigvalsh(problem.hessians).max()
+    for server_step in np.geomspace(0.1, 40.0, 40):
+        # Too large a step diverges, to infinity and then NaN: it never arrives.
+        with np.errstate(over="ignore", invalid="ignore"):
+            moments = problem.moments(start, local_step, server_step, 300)
+            squares = problem.squared_gradient(moments)
+        below = np.flatnonzero(squares <= target * squares[0])
+        if below.size:
+            at = below[0]
+            before, after = np.log(squares[at - 1 : at + 1] / (target * squares[0]))
+            rounds = float(at - 1 + before / (before - after))
+            x = float(server_step * local_step * problem.local_steps * curvature)
+            best = min(best, (rounds, x))
+    return best
+
+
+def plans_of_all_sizes(problem: Quadratics) -> list[Quadratics]:
+    """Five levels of participation times all ranks, unevenly over the clients."""
+    rng, clients = np.random.default_rng(0), len(problem.q)
+    return [
+        replace(
+            problem,
+            q=np.clip(level * rng.uniform(0.5, 1.5, clients), 0.03, 1.0),
+            k=np.full(clients, k),
+        )
+        for level in (0.1, 0.2, 0.4, 0.7, 1.0)
+        for k in range(1, problem.rank + 1)
+    ]
 
 
 def _mean_square(matrix: Floats, moments: Floats) -> Floats:

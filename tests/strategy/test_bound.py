@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
-from tests.strategy.quadratics import Quadratics, random_quadratics
+from tests.strategy.quadratics import (
+    Quadratics,
+    fewest_rounds,
+    plans_of_all_sizes,
+    random_quadratics,
+)
 from wirelessfl.strategy.bound import (
     Constants,
     bound,
@@ -273,6 +279,27 @@ def test_law_of_rounds_is_exact_where_noise_follows_the_signal(level: float, ran
     for other in (0.9 * step, 1.1 * step):
         worse = problem.mean_gap(problem.moments(START, other, 1.0, 2))
         assert worse[1] > left[1]
+
+
+def test_rounds_follow_the_law_and_the_best_step_its_coupling() -> None:
+    """Rounds to a 33rd of the squared gradient, every plan at its own best step."""
+    problem = replace(random_quadratics(3, clients=12, local_steps=2), data_noise=np.full(12, 0.2))
+    law, rounds, steps = [], [], []
+    for plan in plans_of_all_sizes(problem):
+        at = plan.moments(START, 0.05, 1.0, 1)
+        constants = plan.constants(START, at)
+        signal = float(plan.squared_gradient(at)[0]) * np.sqrt(0.03)  # half way, in logarithm
+        noise = relative_noise(constants, signal)
+        law.append(bound_terms(plan.q, plan.k, 4, plan.weights, noise, drift=0.0).relative_rounds)
+        needed, x = fewest_rounds(plan, START, 0.03)
+        rounds.append(needed)
+        steps.append(x)
+    assert spearmanr(law, rounds).statistic > 0.98
+    assert max(law) / min(law) > 9.0
+    coupled = np.array(steps) * law
+    assert coupled.max() / coupled.min() < 1.7
+    initial = np.array(rounds) / law
+    assert initial.max() / initial.min() < 2.6
 
 
 def test_relative_noise_predicts_the_variance_of_the_update() -> None:
