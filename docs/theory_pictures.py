@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 
 from tests.strategy.quadratics import (
     Quadratics,
+    bound_over_exact,
     fewest_rounds,
     plans_of_all_sizes,
     random_quadratics,
@@ -55,6 +56,16 @@ def measured_and_bound(axes: Axes) -> None:
     axes.set_xlabel("rounds R")
     axes.set_ylabel("mean of $E||\\nabla f^S||^2$ over R rounds")
     axes.legend(loc="lower left")
+
+
+def print_ratios() -> None:
+    """The bound over the exact value on 40 random problems of each kind."""
+    for separable, name in ((True, "separable"), (False, "coupled")):
+        for rounds in (50, 400):
+            problems = [random_quadratics(seed, separable=separable) for seed in range(40)]
+            ratios = [bound_over_exact(problem, START, rounds) for problem in problems]
+            print(f"{name}, R = {rounds}: bound over exact, median ", end="")
+            print(f"{np.median(ratios):.1f}, from {min(ratios):.1f} to {max(ratios):.1f}")
 
 
 def law_of_rounds(axes: Axes) -> None:
@@ -102,6 +113,7 @@ def main() -> None:
         left, right = figure.subplots(1, 2)
         measured_and_bound(left)
         law_of_rounds(right)
+        print_ratios()
         figure.savefig(IMAGE, dpi=150, metadata={"Software": None})
     print(IMAGE)
 

@@ -14,7 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from wirelessfl.strategy.bound import Constants
+from wirelessfl.strategy.bound import Constants, bound, largest_x
 from wirelessfl.strategy.observation import Floats, Ints
 
 
@@ -186,6 +186,26 @@ class Quadratics:
             rank=self.rank,
             local_steps=self.local_steps,
         )
+
+
+def bound_over_exact(
+    problem: Quadratics,
+    start: Floats,
+    rounds: int,
+    fraction: float = 1.0,
+    server_step: float = 1.0,
+) -> float:
+    """The theorem's bound over the exact mean of E||grad f^S||^2, at a part of the largest step.
+
+    That step depends on neither zeta nor delta, which are those of the run.
+    """
+    known = problem.constants(start, problem.moments(start, 0.1, 1.0, 1))
+    x = fraction * float(largest_x(known, problem.q, problem.k, server_step))
+    step = x / (known.smoothness * problem.local_steps)
+    moments = problem.moments(start, step, server_step, rounds)
+    constants = problem.constants(start, moments)
+    right = bound(constants, problem.q, problem.k, step, rounds, server_step).total
+    return float(right / problem.squared_gradient(moments).mean())
 
 
 def fewest_rounds(problem: Quadratics, start: Floats, target: float) -> tuple[float, float]:

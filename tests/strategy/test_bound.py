@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from tests.strategy.quadratics import (
     Quadratics,
+    bound_over_exact,
     fewest_rounds,
     plans_of_all_sizes,
     random_quadratics,
@@ -29,22 +30,6 @@ from wirelessfl.strategy.bound import (
 from wirelessfl.strategy.observation import Floats
 
 START = np.full(4, 3.0)
-
-
-def allowed_step(problem: Quadratics, server_step: float = 1.0) -> float:
-    """The largest local step of the theorem, which needs neither zeta nor delta."""
-    known = problem.constants(START, problem.moments(START, 0.1, 1.0, 1))
-    x = largest_x(known, problem.q, problem.k, server_step)
-    return float(x) / (known.smoothness * problem.local_steps)
-
-
-def ratio(problem: Quadratics, fraction: float, server_step: float, rounds: int) -> float:
-    """Bound over the exact mean of E||grad f^S||^2, at a fraction of the largest step."""
-    step = fraction * allowed_step(problem, server_step)
-    moments = problem.moments(START, step, server_step, rounds)
-    constants = problem.constants(START, moments)
-    right = bound(constants, problem.q, problem.k, step, rounds, server_step).total
-    return float(right / problem.squared_gradient(moments).mean())
 
 
 def known_everywhere(problem: Quadratics) -> Constants:
@@ -105,12 +90,13 @@ def test_theorem_holds_on_coupled_quadratics_where_the_sketch_changes_the_gradie
     seed: int, local_steps: int, rounds: int, fraction: float, server_step: float
 ) -> None:
     problem = random_quadratics(seed, local_steps=local_steps)
-    assert ratio(problem, fraction, server_step, rounds) >= 1.0
+    assert bound_over_exact(problem, START, rounds, fraction, server_step) >= 1.0
 
 
 @pytest.mark.parametrize("separable", [True, False])
 def test_theorem_is_not_vacuous(separable: bool) -> None:
-    ratios = [ratio(random_quadratics(s, separable=separable), 1.0, 1.0, 50) for s in range(20)]
+    problems = [random_quadratics(seed, separable=separable) for seed in range(20)]
+    ratios = [bound_over_exact(problem, START, 50) for problem in problems]
     assert 3.0 < np.median(ratios) < 6.0
     assert max(ratios) < 8.0
 
@@ -204,6 +190,20 @@ def test_rounds_to_are_enough_and_fewest(
     for other in np.linspace(0.01, 1.0, 50) * allowed:
         if before < rounds * (1 - 1e-9):
             assert bound(constants, q, k, other, before, server_step).total > epsilon
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.floats(1e-3, 100.0))
+def test_rounds_to_are_at_most_the_simple_law(seed: int, epsilon: float) -> None:
+    """8 Delta L/eps [max(2 rho_max, sqrt(15 sum a rho^3), 2 sqrt(Phi/eps)) + 20 W + 4 Psi/eps]."""
+    constants = constants_of(seed)
+    q, k = plan_of(seed)
+    rho = 8 / k
+    drift = 2 * np.sqrt(phi(constants, k) / epsilon)
+    first = max(2 * rho.max(), np.sqrt(15 * constants.weights @ rho**3), drift)
+    noise = 20 * np.sum(constants.weights**2 * (rho / q - 1)) + 4 * psi(constants, q, k) / epsilon
+    simple = 8 * constants.gap * constants.smoothness / epsilon * (first + noise)
+    assert rounds_to(constants, q, k, epsilon)[0] <= simple * (1 + 1e-9)
 
 
 def test_steps_beyond_the_theorem_are_refused() -> None:

@@ -148,6 +148,23 @@ def test_only_pi_counts_when_the_sketch_acts_on_a_fixed_gradient(seed: int) -> N
     assert variance == pytest.approx(np.sum(weights**2 * (rho / q - 1) * np.sum(g**2, axis=1)))
 
 
+@settings(max_examples=15, deadline=None)
+@given(seeds)
+def test_memories_leave_the_noise_of_what_they_miss(seed: int) -> None:
+    """U = sum a_n h_n + sum a_n I_n/q_n S (g_n - h_n): same mean, noise (1/pi - 1) ||g - h||^2."""
+    rng = np.random.default_rng(seed)
+    q, weight = rng.uniform(0.1, 1.0), rng.uniform()
+    for k in (1, 2, 3):
+        g, h = rng.normal(size=(2, 3))
+        sent = every_sketch(k, 3) * (g - h) / q
+        outcomes = weight * (h + np.vstack([sent, np.zeros((1, 3))]))
+        chances = np.append(np.full(len(sent), q / len(sent)), 1 - q)
+        np.testing.assert_allclose(chances @ outcomes, weight * g)
+        variance = chances @ np.sum((outcomes - weight * g) ** 2, axis=1)
+        expected = weight**2 * (3 / (k * q) - 1) * np.sum((g - h) ** 2)
+        assert variance == pytest.approx(expected)
+
+
 @given(st.floats(0.01, 1.0), st.floats(1.0, 50.0))
 def test_participation_and_sketch_noise_join_into_pi(q: float, rho: float) -> None:
     whole = rho / q - 1
@@ -306,3 +323,26 @@ def test_objective_bias_of_other_losses_is_right_to_second_order() -> None:
 
     ratios = [error(size) / error(size / 2) for size in (0.04, 0.02, 0.01)]
     assert all(7.0 < ratio < 17.0 for ratio in ratios)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_objective_bias_bounds_the_floor_of_small_ranks(seed: int) -> None:
+    """f(X_S) - f(X_f) <= b(X_f) - b(X_S); with A frozen both minima are known."""
+    rng = np.random.default_rng(seed)
+    a, target = rng.normal(size=(4, 3)), rng.normal(size=3)
+    sketches = every_sketch(2, 4)
+    plain = a @ a.T + 1e-3 * np.eye(4)  # loss ||b A - W||^2/2 + a little of ||b||^2
+    second = np.mean([np.diag(s) @ a @ a.T @ np.diag(s) for s in sketches], axis=0)
+    sketched = second + 1e-3 * np.eye(4)
+
+    def bias(b: Floats) -> float:
+        return float(0.5 * b @ (sketched - plain) @ b)
+
+    def loss(b: Floats) -> float:
+        return float(0.5 * b @ plain @ b - b @ a @ target)
+
+    best, reached = (np.linalg.solve(matrix, a @ target) for matrix in (plain, sketched))
+    floor = loss(reached) - loss(best)
+    assert -1e-9 <= floor <= bias(best) - bias(reached) + 1e-9
+    assert bias(reached) >= -1e-9
