@@ -125,29 +125,30 @@ class Quadratics:
         lowest = np.linalg.solve(total[:, :-1], -total[:, -1])
         return float(0.5 * (start - lowest) @ total[:, :-1] @ (start - lowest))
 
-    def moments(self, start: Floats, local_step: float, server_step: float, rounds: int) -> Floats:
-        """E (X, 1)(X, 1)' before each round. [rounds, gamma + 1, gamma + 1]
+    def round(self, local_step: float) -> tuple[Floats, Floats, Floats]:
+        """First and second moments of a round's U = Z (X, 1) + noise.
 
-        (X, 1) is multiplied by G = 1 - step sum_n a_n I_n/q_n Z_n, so its second moment by E G x G.
+        Returns:
+            E Z, E Z x Z - E Z x E Z (Kronecker products), and E of the noise's square; with a row
+            and column of zeros for the 1.
         """
-        size, step = self.rank + 1, server_step * local_step * self.local_steps
-        mean, spread = np.eye(size), np.zeros((size**2, size**2))
-        noise = np.zeros((size, size))
+        size = self.rank + 1
+        mean, noise = np.zeros((size, size)), np.zeros((size, size))
+        spread = np.zeros((size**2, size**2))
         for n, (a, q) in enumerate(zip(self.weights, self.q, strict=True)):
             local = self.local(n, local_step)
             z = np.pad(local.lifted(), ((0, 0), (0, 1), (0, 0)))
             average = z.mean(axis=0)
-            mean -= step * a * average
+            mean += a * average
             squares = np.mean([np.kron(each, each) for each in z], axis=0)
-            spread += (step * a) ** 2 * (squares / q - np.kron(average, average))
-            noise[:-1, :-1] += (step * a) ** 2 / q * local.noise.mean(axis=0)
-        onwards = np.kron(mean, mean) + spread
-        moment = np.outer(np.append(start, 1.0), np.append(start, 1.0)).ravel()
-        seen = []
-        for _ in range(rounds):
-            seen.append(moment.reshape(size, size))
-            moment = onwards @ moment + noise.ravel()
-        return np.stack(seen)
+            spread += a**2 * (squares / q - np.kron(average, average))
+            noise[:-1, :-1] += a**2 / q * local.noise.mean(axis=0)
+        return mean, spread, noise
+
+    def moments(self, start: Floats, local_step: float, server_step: float, rounds: int) -> Floats:
+        """E (X, 1)(X, 1)' before each round. [rounds, gamma + 1, gamma + 1]"""
+        step = server_step * local_step * self.local_steps
+        return moments_after(self.round(local_step), start, step, rounds)
 
     def squared_gradient(self, moments: Floats) -> Floats:
         """E||grad f^S(X)||^2 of each moment. [rounds]"""
@@ -188,6 +189,25 @@ class Quadratics:
         )
 
 
+def moments_after(
+    one_round: tuple[Floats, Floats, Floats], start: Floats, step: float, rounds: int
+) -> Floats:
+    """Second moments of (X, 1) before each round of X <- X - step U, for what `round` returns.
+
+    (X, 1) is multiplied by G = 1 - step Z, so its second moment by E G x G.
+    """
+    mean, spread, noise = one_round
+    size = len(mean)
+    drift = np.eye(size) - step * mean
+    onwards = np.kron(drift, drift) + step**2 * spread
+    moment = np.outer(np.append(start, 1.0), np.append(start, 1.0)).ravel()
+    seen = np.empty((rounds, size, size))
+    for before in seen:
+        before[:] = moment.reshape(size, size)
+        moment = onwards @ moment + step**2 * noise.ravel()
+    return seen
+
+
 def bound_over_exact(
     problem: Quadratics,
     start: Floats,
@@ -217,19 +237,18 @@ def fewest_rounds(problem: Quadratics, start: Floats, target: float) -> tuple[fl
         Rounds and the best x = s eta L H.
     """
     local_step, best = 0.05, (np.inf, 0.0)
-    curvature = np.linalg.eigvalsh(problem.hessians).max()
-    for server_step in np.geomspace(0.1, 40.0, 40):
+    curvature = float(np.linalg.eigvalsh(problem.hessians).max())
+    one_round = problem.round(local_step)
+    for step in np.geomspace(0.1, 40.0, 40) * local_step * problem.local_steps:
         # Too large a step diverges, to infinity and then NaN: it never arrives.
         with np.errstate(over="ignore", invalid="ignore"):
-            moments = problem.moments(start, local_step, server_step, 300)
-            squares = problem.squared_gradient(moments)
+            squares = problem.squared_gradient(moments_after(one_round, start, step, 300))
         below = np.flatnonzero(squares <= target * squares[0])
         if below.size:
             at = below[0]
             before, after = np.log(squares[at - 1 : at + 1] / (target * squares[0]))
             rounds = float(at - 1 + before / (before - after))
-            x = float(server_step * local_step * problem.local_steps * curvature)
-            best = min(best, (rounds, x))
+            best = min(best, (rounds, float(step) * curvature))
     return best
 
 
