@@ -11,6 +11,7 @@ from wirelessfl.errors import InputError
 from wirelessfl.learning.aggregation import Sampling
 from wirelessfl.simulation import simulate
 from wirelessfl.simulation.engine import _learning, shared_learner
+from wirelessfl.strategy.baselines import FixedParticipation
 
 
 def test_a_deadline_round_ends_with_the_last_update_that_counts(small):
@@ -73,6 +74,19 @@ def test_a_client_that_is_drawn_twice_trains_once_and_counts_twice(small):
     assert counts.groupby(clients["round"]).sum().tolist() == pytest.approx([6.0] * 3)
     assert counts.max() >= 2
     assert clients["probability"].tolist() == pytest.approx([1 - (5 / 6) ** 6] * len(clients))
+
+
+def test_feedback_is_of_the_round_that_was_planned(small, monkeypatch):
+    planned, observed = [], []
+    plan = FixedParticipation.plan
+    monkeypatch.setattr(
+        FixedParticipation, "plan", lambda own, seen: planned.append(seen.round) or plan(own, seen)
+    )
+    monkeypatch.setattr(
+        FixedParticipation, "observe", lambda own, feedback: observed.append(feedback.round)
+    )
+    simulate(small())
+    assert planned == observed == [0, 1, 2]
 
 
 SHARED = ["method: fslora", "method: fedsa", "method: flora", "method: flexlora"]

@@ -90,7 +90,7 @@ CLIENTS = _schema(
     _column("distance_m", _FLOAT, "m", "Distance to its base station."),
     _column("probability", _FLOAT, "", "Probability q that it took part."),
     _column("rank", _INT, "", "Rank k that it trained."),
-    _column("weight", _FLOAT, "", "Weight of its update in the aggregate."),
+    _column("weight", _FLOAT, "", "Weight of its update in the aggregate, if it had one."),
     _column("outcome", _TEXT, "", f"One of {', '.join(OUTCOMES)}."),
     _column("download_start_s", _FLOAT, "s", "When the server sent its download."),
     _column("download_end_s", _FLOAT, "s", "When it had the model."),
