@@ -60,3 +60,8 @@ def test_mistakes_are_reported_where_they_are(written: str, complaint: str):
 def test_a_fixed_number_of_clients_is_whole(kind: str):
     with pytest.raises(InputError, match=r"expected: 2.5 must be a whole number"):
         scenario(f"kind: {kind}, participation: {{expected: 2.5}}")
+
+
+def test_over_selection_shares_the_uplink_so_that_the_fast_arrive_first():
+    assert scenario("kind: deadline").strategy.bandwidth.kind == "equal_share"
+    assert scenario("kind: oort").strategy.bandwidth.kind == "work_conserving"

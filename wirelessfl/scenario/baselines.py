@@ -15,7 +15,7 @@ from wirelessfl.scenario.participation import (
 )
 from wirelessfl.scenario.preset import Preset
 from wirelessfl.scenario.server_step import FixedStep
-from wirelessfl.scenario.sharing import SharingConfig, WorkConserving
+from wirelessfl.scenario.sharing import EqualShare, SharingConfig, WorkConserving
 
 
 class Full(Preset):
@@ -75,6 +75,11 @@ class Deadline(Sampled):
     kind: Literal["deadline"] = "deadline"
     participation: OverSelection = Field(
         OverSelection(), description="How many clients are selected, and how many count."
+    )
+    bandwidth: SharingConfig = Field(
+        EqualShare(),
+        description="Uplink sharing rule; work_conserving and equal_finish make all arrive "
+        "together, and then there is nobody to drop.",
     )
 
 

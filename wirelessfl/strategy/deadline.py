@@ -4,6 +4,7 @@ Of ceil(f m) available clients, drawn uniformly, the first m to arrive end the r
 `server.deadline` does), and the others are dropped, as in FedScale (arXiv 2105.11367). Updates
 weigh by their data, a_n over the sum of those that arrived. Biased, twice: the fast arrive first,
 so data of slow devices hardly count, and a mean over those who came is not the mean over all.
+Of several that arrive as the m-th at the same instant, all count.
 """
 
 from __future__ import annotations
