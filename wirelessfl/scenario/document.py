@@ -167,7 +167,7 @@ class Scenario(Config):
                 f"{strategy.kind!r} plans from the norms of updates, which no noise protects, so "
                 "it does not go with learning.privacy; choose another kind, e.g. uniform"
             )
-        if strategy.adapter.method not in ("fslora", "ffa"):
+        if strategy.adapter.method not in ("fslora", "fedit", "ffa"):
             return (
                 f"shares the adapter by {strategy.adapter.method!r}, which gives away more than a "
                 "sum of updates and does not go with learning.privacy; write method: fslora, fedit "
@@ -230,8 +230,13 @@ class Scenario(Config):
         return self.model_copy(update={"learning": learning, "stop": stop})
 
 
-def _needs_training(strategy: Config) -> str | None:
+def _needs_training(strategy: StrategyConfig) -> str | None:
     """Why a strategy cannot decide where nothing is learnt, or None if it can."""
+    if strategy.adapter.pruning is not None:
+        return (
+            "prunes ranks by the updates of real training (adapter.pruning), and a timing-only run "
+            "(task: {kind: none}) has none; leave pruning out"
+        )
     if not isinstance(strategy, Adaptive | AdaptivePaper):
         return None
     return (
