@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.learning.conftest import BuildLearner, trained
+from wirelessfl.learning.aggregation import Aggregation, Sampling
 from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.learner import Learner
@@ -15,6 +16,7 @@ from wirelessfl.learning.local import LocalResult
 from wirelessfl.learning.methods.build import build_method
 from wirelessfl.learning.methods.factors import products
 from wirelessfl.scenario.adapter import FixedAdapter
+from wirelessfl.scenario.server_step import FixedStep
 
 METHODS = ("fslora", "fedit", "hetlora", "rbla", "flexlora", "ffa", "fedsa", "fedex", "flora")
 RANKS = (8, 3, 1)
@@ -229,6 +231,24 @@ def test_twice_the_weights_make_twice_the_change(name: str, learner: Learner):
         method.combine(model, jobs_of(RANKS), iter(changes), k * WEIGHTS) for k in (1.0, 2.0)
     )
     np.testing.assert_allclose(two, 2 * one, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_planners_read_norms_of_changes_and_of_their_sum_whatever_the_step(
+    name: str, learner: Learner
+):
+    method, model, sent, changes, _ = a_round(learner, name)
+    sampling = Sampling(1, WEIGHTS, 1.0, 1.0)
+    half, one = (
+        Aggregation(method, FixedStep()).aggregate(
+            model, jobs_of(RANKS), sent, WEIGHTS, step, sampling
+        )
+        for step in (0.5, 1.0)
+    )
+    np.testing.assert_allclose(half.change, 0.5 * one.change)
+    np.testing.assert_allclose(one.squared_norms, [np.square(c).sum() for c in changes], rtol=1e-5)
+    assert half.total_squared_norm == one.total_squared_norm
+    assert one.total_squared_norm == pytest.approx(np.square(one.change).sum())
 
 
 @pytest.mark.parametrize("name", ["flexlora", "fedex", "flora"])

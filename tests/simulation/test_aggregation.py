@@ -126,6 +126,14 @@ def test_privacy_refuses_what_its_accountant_does_not_cover(small, override: str
         small(override, private)
 
 
+@pytest.mark.parametrize("method", ["fslora", "fedit", "ffa"])
+def test_privacy_goes_with_the_methods_that_its_message_names(small, method: str):
+    adapter = f"adapter: {{method: {method}, sketch: fixed, rank: 2}}"
+    run = simulate(small("learning.privacy={noise_multiplier: 1}", strategy("", adapter)))
+    assert np.isfinite(run.rounds["loss"]).all()
+    assert run.summary["privacy"]["rounds"] == 3
+
+
 def test_privacy_refuses_a_strategy_chosen_later(small):
     with pytest.raises(InputError, match="plans from the norms"):
         small("learning.privacy={noise_multiplier: 1}").with_strategy("adaptive")

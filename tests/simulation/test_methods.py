@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
+from safetensors.numpy import load as read
 
 from tests.examples import FILES
 from tests.strategy.conftest import observation
@@ -131,6 +132,15 @@ def test_pruning_is_refused_where_it_means_nothing(small):
         small(SOME.format("method: fedit, pruning: 0.5"))
     with pytest.raises(InputError, match="prunes ranks by the updates of real training"):
         small(SOME.format("method: hetlora, pruning: 0.5")).timing_only()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_clients_have_learnt_is_in_the_saved_adapter(small, name: str):
+    run = simulate(small("stop={rounds: 2}", WHOLE.format(name)))
+    tensors = read(run.adapter["adapter_model.safetensors"])
+    for tensor_name, tensor in tensors.items():
+        if "lora_B" in tensor_name:
+            assert np.abs(tensor).max() > 0  # B began at zero
 
 
 def test_every_method_is_listed_and_shown():
