@@ -40,7 +40,7 @@ def ratio(clients: int) -> Callable[[float], Mapping[str, float]]:
         for turn in range(TURNS + 1):
             for name, learner in engines.items():
                 begun = time.perf_counter()
-                learner.train(jobs, {0: learner.initial})
+                learner.train(jobs, {0: learner.initial}, learner.method())
                 if turn:
                     taken[name].append(time.perf_counter() - begun)
         middle_s = {name: statistics.median(times) for name, times in taken.items()}

@@ -30,7 +30,7 @@ def main() -> None:
             taken = {}
             for name, learner in engines.items():
                 started = time.perf_counter()
-                learner.train(jobs, {0: learner.initial})
+                learner.train(jobs, {0: learner.initial}, learner.method())
                 taken[name] = time.perf_counter() - started
             if repeat:  # the first warms up
                 ratios.append(taken["reference"] / taken["cohort"])

@@ -20,8 +20,8 @@ LAYOUT = Layout(
 class ChosenSketches(FsLora):
     """`FsLora` whose sketches a test chooses."""
 
-    def __init__(self) -> None:
-        super().__init__(LAYOUT, seed=0)
+    def __init__(self, whole_forward: bool = False) -> None:
+        super().__init__(LAYOUT, seed=0, whole_forward=whole_forward)
         self.chosen: dict[int, tuple[int, ...]] = {}
 
     def active(self, job: GradientJob) -> NDArray[np.int64]:

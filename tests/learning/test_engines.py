@@ -43,8 +43,8 @@ def test_stacking_clients_gives_what_peft_gives_one_by_one(
     models = {version: trained(stacked, version) for version in range(3)}
     batches = {min(16, stacked.samples[job.client]) for job in mixed_jobs}
     assert len(batches) > 1  # clients with fewer samples than the batch are among them
-    expected = reference.train(mixed_jobs, models)
-    assert_close(stacked.train(mixed_jobs, models), expected)
+    expected = reference.train(mixed_jobs, models, reference.method())
+    assert_close(stacked.train(mixed_jobs, models, stacked.method()), expected)
     assert min(np.abs(update.delta).max() for update in expected) > 1e-4
 
 
@@ -65,7 +65,7 @@ def test_at_full_rank_the_reference_is_plain_peft_training(build: BuildLearner):
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
     expected = reference.layout.read(model) - start
-    [update] = reference.train([job], {0: start})
+    [update] = reference.train([job], {0: start}, reference.method())
     np.testing.assert_allclose(update.delta, expected, rtol=0, atol=1e-7)
 
 
@@ -85,7 +85,7 @@ def test_the_forward_pass_uses_b_s_a(engine: str, per_module: bool, build: Build
         train, rows = learner._task.train, torch.from_numpy(work.rows[0])
         logits = learner._model(train.inputs["pixel_values"][rows]).logits
         expected = F.cross_entropy(logits, train.labels[rows]).item()
-    [update] = learner.train([job], {0: start})
+    [update] = learner.train([job], {0: start}, learner.method())
     assert update.loss == pytest.approx(expected, abs=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_an_update_moves_one_set_of_components_in_a_and_in_b(
     learner = build(engine=engine, lora={"sketch": {"per_module": per_module}})
     job = GradientJob(version=0, client=2, round=1, rank=3)
     start = trained(learner, 0)
-    [update] = learner.train([job], {0: start})
+    [update] = learner.train([job], {0: start}, learner.method())
     active = learner.method().active(job)
     for module, expected in zip(learner.layout.modules, active, strict=True):
         components = learner.layout.components(update.delta, module)
@@ -111,7 +111,10 @@ def test_the_width_of_a_cohort_changes_nothing_but_rounding(
     build: BuildLearner, mixed_jobs: list[GradientJob], models: Models
 ):
     wide, single = build(cohort_width=CLIENTS), build(cohort_width=1)
-    assert_close(wide.train(mixed_jobs, models), single.train(mixed_jobs, models))
+    assert_close(
+        wide.train(mixed_jobs, models, wide.method()),
+        single.train(mixed_jobs, models, single.method()),
+    )
 
 
 def test_an_automatic_width_follows_the_activations(build: BuildLearner):
@@ -131,9 +134,9 @@ def test_an_automatic_width_follows_the_activations(build: BuildLearner):
 def test_the_same_jobs_in_any_order_give_the_same_bytes(
     learner: Learner, mixed_jobs: list[GradientJob], models: Models
 ):
-    forward = learner.train(mixed_jobs, models)
-    learner.evaluate(trained(learner, 7))  # nothing that happens in between matters
-    backward = learner.train(mixed_jobs[::-1], models)[::-1]
+    forward = learner.train(mixed_jobs, models, learner.method())
+    learner.evaluate(trained(learner, 7), learner.method())  # in between: it does not matter
+    backward = learner.train(mixed_jobs[::-1], models, learner.method())[::-1]
     for update, again in zip(forward, backward, strict=True):
         assert update.delta.tobytes() == again.delta.tobytes()
         assert update.loss == again.loss
@@ -146,7 +149,7 @@ def test_the_thread_count_outside_is_restored_and_has_no_effect(learner: Learner
         deltas = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            deltas.append(learner.train(job, models)[0].delta.tobytes())
+            deltas.append(learner.train(job, models, learner.method())[0].delta.tobytes())
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -160,7 +163,7 @@ def test_training_leaves_the_base_and_the_given_models_alone(
         learner = build(engine=engine)
         frozen = [p for p in learner._model.parameters() if not p.requires_grad]
         before = [p.clone() for p in frozen], [m.copy() for m in models.values()]
-        learner.train(mixed_jobs, models)
+        learner.train(mixed_jobs, models, learner.method())
         assert all(map(torch.equal, frozen, before[0]))
         assert all(map(np.array_equal, models.values(), before[1]))
         assert all(p.grad is None for p in frozen)
@@ -175,7 +178,7 @@ def test_divergence_names_the_client_and_the_round(engine: str, build: BuildLear
         for client in range(8)
     ]
     with pytest.raises(DivergedError, match=r"client 6 .* round 13"):
-        learner.train(jobs, models)
+        learner.train(jobs, models, learner.method())
 
 
 @pytest.mark.parametrize(
@@ -191,4 +194,4 @@ def test_a_job_that_cannot_be_is_refused(
     job: GradientJob, message: str, learner: Learner, models: Models
 ):
     with pytest.raises(ValueError, match=message):
-        learner.train([job], models)
+        learner.train([job], models, learner.method())

@@ -46,21 +46,22 @@ def test_an_unknown_target_is_refused_with_the_choices():
 
 
 def test_payload_at_full_rank_is_the_saved_adapter_to_the_byte(learner: Learner):
-    tensors = load(learner.adapter_files(learner.initial)["adapter_model.safetensors"]).values()
+    files = learner.adapter_files(learner.initial, learner.method())
+    tensors = load(files["adapter_model.safetensors"]).values()
     assert learner.workload.download_bits(learner.rank) == 8 * sum(t.nbytes for t in tensors)
 
 
 def test_payload_at_lower_rank_is_what_an_update_can_carry(learner: Learner):
     start = trained(learner, 0)
     for rank in (1, 3, 8):
-        [update] = learner.train([GradientJob(0, 2, 1, rank)], {0: start})
+        [update] = learner.train([GradientJob(0, 2, 1, rank)], {0: start}, learner.method())
         assert learner.workload.download_bits(rank) == 32 * np.count_nonzero(update.delta)
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # asked by PEFT
 def test_a_saved_adapter_gives_the_same_logits_in_peft(learner: Learner, tmp_path: Path):
     vector = trained(learner, 1)
-    for name, data in learner.adapter_files(vector).items():
+    for name, data in learner.adapter_files(vector, learner.method()).items():
         (tmp_path / name).write_bytes(data)
     base = tiny_vit(learner._config.model, digits_task()).model.eval()
     loaded = PeftModel.from_pretrained(base, str(tmp_path))
@@ -71,14 +72,14 @@ def test_a_saved_adapter_gives_the_same_logits_in_peft(learner: Learner, tmp_pat
 
 
 def test_saving_twice_gives_the_same_bytes(learner: Learner):
-    one, two = (learner.adapter_files(trained(learner, 1)) for _ in range(2))
+    one, two = (learner.adapter_files(trained(learner, 1), learner.method()) for _ in range(2))
     assert one == two
     assert set(one) == {"adapter_model.safetensors", "adapter_config.json"}
 
 
 def test_evaluation_is_the_plain_mean_over_the_test_set(learner: Learner):
     vector = trained(learner, 2)
-    result = learner.evaluate(vector)
+    result = learner.evaluate(vector, learner.method())
     learner.layout.write(learner._model, vector)
     test = digits_task().test
     with torch.no_grad():
@@ -93,11 +94,11 @@ def test_an_unchanged_model_is_not_evaluated_again(
     learner: Learner, monkeypatch: pytest.MonkeyPatch
 ):
     vector = trained(learner, 3)
-    first = learner.evaluate(vector)
+    first = learner.evaluate(vector, learner.method())
     first_copy = dict(first)
     first["loss"] = 0.0  # a caller's change does not reach the memory
     monkeypatch.setattr(learner, "_model", None)
-    assert learner.evaluate(vector.copy()) == first_copy
+    assert learner.evaluate(vector.copy(), learner.method()) == first_copy
 
 
 def test_aggregation_adds_weighted_updates_in_double_precision():
@@ -118,10 +119,10 @@ def test_the_default_scenario_learns():
     for round in range(30):
         clients = np.random.default_rng(round).choice(40, size=10, replace=False)
         jobs = [GradientJob(round, int(client), round, learner.rank) for client in clients]
-        deltas = [update.delta for update in learner.train(jobs, {round: model})]
+        deltas = [update.delta for update in learner.train(jobs, {round: model}, learner.method())]
         weights = learner.workload.weights[clients] / 0.25
         model = apply(model, weighted_sum(deltas, weights, learner.parameters), 1.0)
-    before, after = learner.evaluate(learner.initial), learner.evaluate(model)
+    before, after = (learner.evaluate(m, learner.method()) for m in (learner.initial, model))
     assert before["accuracy"] < 0.3
     assert after["accuracy"] > 0.7
     assert after["loss"] < 0.5 * before["loss"]

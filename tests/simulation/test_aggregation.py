@@ -11,6 +11,7 @@ from pandas.testing import assert_frame_equal
 
 from tests.strategy.conftest import observation
 from wirelessfl.errors import InputError
+from wirelessfl.learning.methods.base import Method as Base
 from wirelessfl.learning.methods.build import build_method
 from wirelessfl.scenario.adapter import SUMS, FixedAdapter, Method
 from wirelessfl.scenario.describe import list_text
@@ -50,7 +51,7 @@ def test_uploads_shrink_and_downloads_do_not(small, dtype: str, bits: int):
     scenario = small(strategy(f"adapter: {{uplink_dtype: {dtype}}}"))
     run, whole = simulate(scenario), simulate(small())
     workload = shared_learner(scenario).workload
-    scales = 32 * (2 * workload.modules * 4 + workload.head_tensors) * (dtype == "int8")
+    scales = 32 * (2 * len(workload.d_in) * 4 + workload.head_tensors) * (dtype == "int8")
     sent = bits * (4 * workload.component_size + workload.head_size) + scales
     assert run.clients["uplink_bits"].to_numpy() == pytest.approx(sent)
     assert_frame_equal(run.clients[["downlink_bits"]], whole.clients[["downlink_bits"]])
@@ -125,6 +126,14 @@ def test_privacy_refuses_what_its_accountant_does_not_cover(small, override: str
         small(override, private)
 
 
+@pytest.mark.parametrize("method", ["fslora", "fedit", "ffa"])
+def test_privacy_goes_with_the_methods_that_its_message_names(small, method: str):
+    adapter = f"adapter: {{method: {method}, sketch: fixed, rank: 2}}"
+    run = simulate(small("learning.privacy={noise_multiplier: 1}", strategy("", adapter)))
+    assert np.isfinite(run.rounds["loss"]).all()
+    assert run.summary["privacy"]["rounds"] == 3
+
+
 def test_privacy_refuses_a_strategy_chosen_later(small):
     with pytest.raises(InputError, match="plans from the norms"):
         small("learning.privacy={noise_multiplier: 1}").with_strategy("adaptive")
@@ -138,12 +147,17 @@ def test_only_sums_have_server_optimisers_and_memories(small, field: str):
 
 def test_the_methods_called_sums_are_those_that_are(small):
     layout = shared_learner(small()).layout
-    linear = {
-        name
+    methods = {
+        name: build_method(FixedAdapter(method=name), layout, 0, np.ones(1))
         for name in get_args(Method)
-        if build_method(FixedAdapter(method=name), layout, 0, np.ones(1)).linear
     }
-    assert linear == set(SUMS)
+    first = np.zeros(layout.size, np.float32)
+    plain = {
+        name
+        for name, method in methods.items()
+        if type(method).combine is Base.combine and len(method.initial(first)) == layout.size
+    }
+    assert plain == set(SUMS)
 
 
 def test_the_options_are_listed():

@@ -22,6 +22,7 @@ def observation(
         "available": np.ones(clients, dtype=bool),
         "download_fixed_bits": 1e5,
         "download_bits_per_rank": 1e6,
+        "download_missed_bits": np.zeros(clients),
         "upload_fixed_bits": 1e5,
         "upload_bits_per_rank": 1e6,
         "cell": np.zeros(clients, dtype=np.int64),

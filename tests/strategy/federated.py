@@ -76,7 +76,7 @@ class Federated:
             who = np.flatnonzero(members)
             weights = strategy.weights(plan, seen, who, counts[who])
             deltas = np.array([self.update(model, n, int(plan.k[n]), round) for n in who])
-            down = seen.download_bits(plan.k) / seen.downlink_rate_bps
+            down = seen.download_bits(np.arange(self.clients), plan.k) / seen.downlink_rate_bps
             down *= seen.downlink_share_hz / seen.downlink_hz
             compute = seen.compute_fixed_s + plan.k * seen.compute_per_rank_s
             upload = seen.upload_bits(plan.k) / seen.uplink_rate_bps

@@ -1,14 +1,15 @@
 """How updates become the next global model: X' = X + step * f(U), U = sum_n w_n delta_n.
 
-What happens to the updates of a round, in this order: they are sent in fewer bits (`quantise`),
-clipped (`privacy`), corrected by what is remembered (`fedvarp`), added up by the method, made noisy
-(`privacy`), and turned into a move by the server's optimiser f (`server_optimizer`). With every
-option at its default only the sum is left.
+What happens to the updates of a round, in this order: they are sent in fewer bits (`quantise`), the
+method makes of each the change it asks for, which is corrected by what is remembered (`fedvarp`)
+and clipped (`privacy`); the method adds them up, noise is added (`privacy`), and the server's
+optimiser f turns the sum into a move (`server_optimizer`). With every option at its default only
+the sum is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-def weighted_sum(deltas: Sequence[Vector], weights: Floats, parameters: int) -> Floats:
+def weighted_sum(deltas: Iterable[Vector], weights: Floats, parameters: int) -> Floats:
     """sum_n w_n delta_n in float64, added in the order given `[parameters]`.
 
     Args:
@@ -87,7 +88,8 @@ class Aggregated:
 class Aggregation:
     """The server's side of learning, over the rounds of one run.
 
-    Optimisers, memories and privacy are about a sum, and go with linear methods only.
+    Optimisers, memories and privacy are about a sum, and go with some methods only (`SUMS` in
+    `wirelessfl.scenario.adapter`).
 
     Args:
         method: How clients share the adapter, and how their updates add up.
@@ -132,20 +134,26 @@ class Aggregation:
             step: The server's step.
             sampling: How the participants were drawn, with the shares of these. [m]
         """
-        deltas = [self._received(job, delta) for job, delta in zip(jobs, deltas, strict=True)]
         expected: Floats | None = None  # of all clients, by what is remembered of them
         if self._remembers:
             if self._memories is None:
                 self._memories = Memories(len(model))
             expected = self._memories.total.copy()
-            deltas = self._corrected(self._memories, jobs, deltas, sampling.shares)
-        squared_norms = np.array([np.square(d, dtype=np.float64).sum() for d in deltas])
-        if self._privacy is not None:
-            weights = weights * self._privacy.factors(squared_norms)
-        if not self.method.linear:  # a step is more of everybody, not more of what came out
-            change = self.method.combine(model, jobs, deltas, weights * step)
-            return Aggregated(change, squared_norms, float(np.square(change).sum()))
-        total = self.method.combine(model, jobs, deltas, weights)
+        squared_norms = np.zeros(len(jobs))
+
+        def changes() -> Iterator[Vector]:
+            for n, (job, delta) in enumerate(zip(jobs, deltas, strict=True)):
+                change = self.method.change(model, job, self._received(job, delta))
+                if self._memories is not None:
+                    share = float(sampling.shares[n])
+                    change = self._corrected(self._memories, job, change, share)
+                squared_norms[n] = np.square(change, dtype=np.float64).sum()
+                if self._privacy is not None:
+                    clipped = self._privacy.factors(squared_norms[n]) * change
+                    change = clipped.astype(np.float32)
+                yield change
+
+        total = self.method.combine(model, jobs, changes(), weights)
         if expected is not None:
             total += expected
         if self._privacy is not None:
@@ -178,16 +186,10 @@ class Aggregation:
         return received
 
     def _corrected(
-        self,
-        memories: Memories,
-        jobs: Sequence[GradientJob],
-        deltas: Sequence[Vector],
-        shares: Floats,
-    ) -> list[Vector]:
-        """The updates without what was remembered of their clients, who are remembered anew."""
-        corrections = []
-        for job, delta, share in zip(jobs, deltas, shares.tolist(), strict=True):
-            support = self.method.support(job)
-            corrections.append(memories.correction(job.client, delta, support))
-            memories.remember(job.client, share, delta, support)
-        return corrections
+        self, memories: Memories, job: GradientJob, change: Vector, share: float
+    ) -> Vector:
+        """The change without what was remembered of its client, who is remembered anew."""
+        support = self.method.support(job)
+        correction = memories.correction(job.client, change, support)
+        memories.remember(job.client, share, change, support)
+        return correction

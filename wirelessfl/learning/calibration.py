@@ -142,7 +142,7 @@ def _training_flops(repeats: int, model: TinyVit, threads: int) -> Measurement:
 
     def step(round: int) -> None:
         job = GradientJob(version=0, client=0, round=round, rank=_RANK)
-        learner.train([job], {0: learner.initial})
+        learner.train([job], {0: learner.initial}, learner.method())
 
     return Measurement(tuple(work / time_s for time_s in _times_s(step, repeats)))
 

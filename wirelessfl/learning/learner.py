@@ -31,6 +31,7 @@ from wirelessfl.learning.layout import ADAPTER, layout_of
 from wirelessfl.learning.local import LocalResult, LocalWork, local_batches
 from wirelessfl.learning.methods.base import Method
 from wirelessfl.learning.methods.build import build_method
+from wirelessfl.learning.methods.factors import exact_factors, products
 from wirelessfl.learning.partition import partition
 from wirelessfl.learning.reference import train_one_by_one
 from wirelessfl.learning.task import Task, sample_losses
@@ -139,10 +140,8 @@ class Learner:
         return Workload(
             samples=self.samples,
             rank=self.rank,
-            component_in=sum(module.d_in for module in self.layout.modules),
-            component_out=sum(module.d_out for module in self.layout.modules),
-            dense_size=sum(self.layout.dense_sizes),
-            modules=len(self.layout.modules),
+            d_in=np.array([module.d_in for module in self.layout.modules]),
+            d_out=np.array([module.d_out for module in self.layout.modules]),
             head_size=self.layout.head_size,
             head_tensors=len(self.layout.head),
             base_bytes=base - self.initial.nbytes,
@@ -151,16 +150,16 @@ class Learner:
         )
 
     def method(self, config: FixedAdapter = _PLAIN) -> Method:
-        """A new method of the kind that a strategy's `adapter` section asks for, for one run."""
+        """A new method of the kind that a strategy's `adapter` section asks for, for one run.
+
+        Plain fslora if none is given.
+        """
         per_module = self._config.lora.sketch.per_module
         shares = self.samples / self.samples.sum()
         return build_method(config, self.layout, self._seed, shares, per_module)
 
     def train(
-        self,
-        jobs: Sequence[GradientJob],
-        models: Mapping[int, Vector],
-        method: Method | None = None,
+        self, jobs: Sequence[GradientJob], models: Mapping[int, Vector], method: Method
     ) -> list[Update | None]:
         """Runs local training for every job.
 
@@ -171,7 +170,7 @@ class Learner:
         Args:
             jobs: Any clients, rounds, ranks and start versions.
             models: Global model of every version that the jobs name.
-            method: What the models mean, and where clients start; plain fslora if not given.
+            method: What the models mean, and where clients start.
 
         Returns:
             One update per job, in the order of the jobs; None where training was not finite and
@@ -181,7 +180,6 @@ class Learner:
             DivergedError: A client's training was not finite, and that is to stop the run.
             ValueError: A job names a client, rank or version that does not exist.
         """
-        method = method or self.method()
         for job in jobs:
             self._check(job, models, method)
         order = sorted(
@@ -195,8 +193,7 @@ class Learner:
                 with self._shifted(method.residual(models[jobs[cohort[0]].version])):
                     results = engine(self._bench, works)
                 for i, work, result in zip(cohort, works, results, strict=True):
-                    model = models[jobs[i].version]
-                    updates[i] = self._update(jobs[i], model, work, result, method)
+                    updates[i] = self._update(jobs[i], work, result, method)
         return [updates[i] for i in range(len(jobs))]
 
     def _cohorts(
@@ -231,13 +228,12 @@ class Learner:
             for weight, before in weights:
                 weight.data.copy_(before)
 
-    def evaluate(self, model: Vector, method: Method | None = None) -> dict[str, float]:
+    def evaluate(self, model: Vector, method: Method) -> dict[str, float]:
         """Metrics on the held-out test set; remembered per model.
 
         Loss is the mean cross-entropy of a prediction (a class, or a token), accuracy the share of
         right classes, perplexity e to the loss.
         """
-        method = method or self.method()
         adapter, residual = method.adapter(model), method.residual(model)
         digest = hashlib.blake2b(adapter.tobytes(), digest_size=16)
         digest.update(b"" if residual is None else residual.tobytes())
@@ -268,17 +264,29 @@ class Learner:
         }
         return {name: known[name] for name in self._task.metrics}
 
-    def adapter_files(self, model: Vector, method: Method | None = None) -> dict[str, bytes]:
+    def adapter_files(self, model: Vector, method: Method) -> dict[str, bytes]:
         """The model as the files of a PEFT adapter, which `PeftModel.from_pretrained` loads.
 
-        Of a method that changes the frozen weights it is the nearest adapter of the same rank.
+        What a method merged into the frozen weights is written as an adapter too, of as many
+        components as that takes: exact but for rounding, though it may be larger than the weights.
         """
-        self.layout.write(self._model, (method or self.method()).saved(model))
+        adapter, residual = method.adapter(model), method.residual(model)
+        self.layout.write(self._model, adapter)
         tensors = {
             name: value.cpu().contiguous()
             for name, value in get_peft_model_state_dict(self._model).items()
         }
         config = copy.copy(self._model.peft_config[ADAPTER])
+        if residual is not None:
+            own = products(self.layout, adapter)
+            merged = self.layout.dense(residual)
+            whole = [product + dense for product, dense in zip(own, merged, strict=True)]
+            rank, factors = exact_factors(self.layout, whole)
+            for name, (a, b) in factors.items():
+                tensors[f"{name}.lora_A.weight"] = torch.from_numpy(a)
+                tensors[f"{name}.lora_B.weight"] = torch.from_numpy(b)
+            config.r = config.lora_alpha = rank  # type: ignore[attr-defined]
+            config.use_rslora = False  # type: ignore[attr-defined]
         # PEFT keeps the names in a set, and a set is not written in the same order every time.
         config.target_modules = sorted(config.target_modules)  # type: ignore[attr-defined]
         with tempfile.TemporaryDirectory() as folder:
@@ -304,18 +312,13 @@ class Learner:
         return LocalWork(job.client, job.round, method.start(model, job), rows)
 
     def _update(
-        self,
-        job: GradientJob,
-        model: Vector,
-        work: LocalWork,
-        result: LocalResult,
-        method: Method,
+        self, job: GradientJob, work: LocalWork, result: LocalResult, method: Method
     ) -> Update | None:
         if not (math.isfinite(result.loss) and np.isfinite(result.change).all()):
             if self._config.local.on_nonfinite == "drop":
                 return None
             raise DivergedError(job.client, job.round)
-        return Update(method.update(model, job, result), result.loss, work.rows.size)
+        return Update(method.update(job, work.start, result), result.loss, work.rows.size)
 
 
 def holdings_table(owned: Sequence[NDArray[np.int64]], task: Task) -> pd.DataFrame:

@@ -15,6 +15,8 @@ head over the vocabulary at every token.
 
 from __future__ import annotations
 
+import numpy as np
+
 from wirelessfl.errors import InputError
 from wirelessfl.learning.partition import holdings
 from wirelessfl.learning.workload import Bilinear, StepCost, Workload
@@ -63,10 +65,8 @@ def sized_workload(config: LearningConfig, clients: int, seed: int) -> Workload:
     return Workload(
         samples=holdings(config.partition, task.samples, clients, seed),
         rank=config.lora.rank,
-        component_in=size.layers * sum(d for shapes in adapted.values() for d, _ in shapes),
-        component_out=size.layers * sum(d for shapes in adapted.values() for _, d in shapes),
-        dense_size=size.layers * _products(adapted),
-        modules=size.layers * sum(len(shapes) for shapes in adapted.values()),
+        d_in=np.array([d for shapes in adapted.values() for d, _ in shapes] * size.layers),
+        d_out=np.array([d for shapes in adapted.values() for _, d in shapes] * size.layers),
         head_size=0 if size.causal else (size.hidden + 1) * task.classes,
         head_tensors=0 if size.causal else 2,  # weight and bias
         base_bytes=parameters(size) * weight_bits / 8,

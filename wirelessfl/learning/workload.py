@@ -19,6 +19,7 @@ UPLINK_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8}
 """Bits of a number of an update on the air."""
 NUMBER_BITS = 32  # of a number on the downlink, of a scale of int8
 _NUMBER_BYTES = 4  # of a trained number in memory
+_MERGING = ("flora", "fedex")  # methods that change the frozen weights
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,10 +62,8 @@ class Workload:
     Attributes:
         samples: |D_n|, samples each client holds. [clients]
         rank: gamma, components per adapted layer.
-        component_in: Numbers of one component in A, over all adapted layers: sum of d_in.
-        component_out: Numbers of one component in B: sum of d_out.
-        dense_size: Numbers in the adapted layers' weights: sum of d_in d_out.
-        modules: Adapted layers.
+        d_in: Inputs of each adapted layer. [modules]
+        d_out: Outputs of each. [modules]
         head_size: Numbers in the trainable head.
         head_tensors: Tensors they make up.
         base_bytes: Memory of the frozen weights.
@@ -72,14 +71,13 @@ class Workload:
         local: Local steps, batch and optimiser.
         uplink_dtype: How updates are written on the uplink.
         method: How the adapter is shared, which says what of it is sent.
+        sketch_mode: Whether fslora sketches all of the work or the update alone.
     """
 
     samples: Ints
     rank: int
-    component_in: int
-    component_out: int
-    dense_size: int
-    modules: int
+    d_in: Ints
+    d_out: Ints
     head_size: int
     head_tensors: int
     base_bytes: float
@@ -97,7 +95,7 @@ class Workload:
     @property
     def component_size(self) -> int:
         """Numbers in one component over all adapted layers: sum of d_in + d_out."""
-        return self.component_in + self.component_out
+        return int((self.d_in + self.d_out).sum())
 
     def trained_numbers(self, rank: ArrayLike) -> Floats:
         """Numbers that a client holds to train: k * sum of (d_in + d_out) + head. [n]"""
@@ -107,33 +105,40 @@ class Workload:
         """Numbers that a client sends; ffa sends no A, fedsa no B. [n]"""
         component = self.component_size
         if self.method in ("ffa", "fedsa"):
-            component = self.component_out if self.method == "ffa" else self.component_in
+            component = int((self.d_out if self.method == "ffa" else self.d_in).sum())
         return np.asarray(np.asarray(rank) * component + self.head_size, np.float64)
 
     def download_bits(self, rank: ArrayLike) -> Floats:
         """Bits on the air to a client that trains `rank` components. [n]
 
         In float32 what it will send; which components they are follows from the seed both sides
-        know, and costs nothing. Sketches of the update alone need the whole adapter; flora's fresh
-        adapters follow from the seed, so only the head is sent. What a client has missed of changes
-        of the frozen weights comes on top (`simulation.merges`).
+        know, and costs nothing. Sketches of the update alone need the whole adapter. Of flora and
+        fedex only the head: fresh adapters follow from the seed, averaged ones from what was merged
+        into the frozen weights, and what a client has missed of that comes on top (`missed_bits`).
         """
-        rank = np.asarray(rank)
-        if self.sketch_mode == "update":
-            rank = np.full_like(rank, self.rank)
-        if self.method == "flora":
+        rank = self._used(rank)
+        if self.method in _MERGING:
             rank = np.zeros_like(rank)
         return NUMBER_BITS * self._sent_numbers(rank)
 
-    def merged_numbers(self, ranks: ArrayLike) -> int:
-        """Numbers that say how a round of clients with these ranks changed the frozen weights.
+    def merged_components(self, ranks: ArrayLike) -> int:
+        """Components that say how a round of clients of these ranks changed the frozen weights.
 
-        The stacked adapters; fedex also needs those that were averaged away.
+        The stacked adapters (FLoRA, arXiv 2409.05976); fedex also needs the average that was taken
+        off, which is the new adapter.
         """
-        if self.method not in ("flora", "fedex"):
+        if self.method not in _MERGING:
             return 0
-        stacked = int(np.sum(ranks)) + (self.rank if self.method == "fedex" else 0)
-        return stacked * self.component_size
+        return int(np.sum(ranks)) + (self.rank if self.method == "fedex" else 0)
+
+    def missed_bits(self, components: ArrayLike) -> Floats:
+        """Bits on the air to a client that has missed so many of them. [n]
+
+        For each layer they, or its whole change where that is less (of fedex with the adapter).
+        """
+        missed, size = np.asarray(components)[..., None], self.d_in + self.d_out
+        whole = self.d_in * self.d_out + (self.rank * size if self.method == "fedex" else 0)
+        return np.asarray(NUMBER_BITS * np.minimum(missed * size, whole).sum(-1), np.float64)
 
     def upload_bits(self, rank: ArrayLike) -> Floats:
         """Bits on the air from a client that trained `rank` components. [n]
@@ -144,25 +149,36 @@ class Workload:
         bits = UPLINK_BITS[self.uplink_dtype] * self._sent_numbers(rank)
         if self.uplink_dtype == "int8":
             factors = 1 if self.method in ("ffa", "fedsa") else 2
-            bits += NUMBER_BITS * (factors * self.modules * np.asarray(rank) + self.head_tensors)
+            rows = factors * len(self.d_in) * np.asarray(rank)
+            bits += NUMBER_BITS * (rows + self.head_tensors)
         return bits
 
     def local_flops(self, clients: ArrayLike, rank: ArrayLike) -> Floats:
-        """Floating-point operations of a round's local training. [n]"""
-        return self.local.steps * self.step.flops(self._batch(clients), rank)
+        """Floating-point operations of a round's local training. [n]
+
+        Sketches of the update alone compute with all components, and are counted as if all were
+        trained; ffa is counted as if it trained A (upper bounds both).
+        """
+        return self.local.steps * self.step.flops(self._batch(clients), self._used(rank))
 
     def local_bytes(self, clients: ArrayLike, rank: ArrayLike) -> Floats:
         """Memory traffic of a round's local training in bytes, as if nothing were cached. [n]"""
-        return self.local.steps * self.step.bytes(self._batch(clients), rank)
+        return self.local.steps * self.step.bytes(self._batch(clients), self._used(rank))
 
     def memory_bytes(self, rank: ArrayLike) -> Floats:
         """Memory that a full batch takes: base, adapter, its optimiser, activations. [n]
 
         The adapter is held as parameters, gradients and, with momentum, velocities.
         """
-        copies = 3 if self.local.momentum > 0 else 2
-        adapter = copies * self.trained_numbers(rank) * _NUMBER_BYTES
-        return self.base_bytes + adapter + self.step.activation_bytes(self.local.batch, rank)
+        beside = 2 if self.local.momentum > 0 else 1
+        held = self.trained_numbers(self._used(rank)) + beside * self.trained_numbers(rank)
+        activations = self.step.activation_bytes(self.local.batch, self._used(rank))
+        return self.base_bytes + _NUMBER_BYTES * held + activations
+
+    def _used(self, rank: ArrayLike) -> Ints:
+        """Components that a client computes with. [n]"""
+        rank = np.asarray(rank)
+        return np.full_like(rank, self.rank) if self.sketch_mode == "update" else rank
 
     def _batch(self, clients: ArrayLike) -> Ints:
         """Samples in each local step of the given clients."""

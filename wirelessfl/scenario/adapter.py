@@ -10,8 +10,8 @@ from wirelessfl.scenario.base import Config
 
 Method = Literal["fslora", "fedit", "hetlora", "rbla", "flexlora", "ffa", "fedsa", "fedex", "flora"]
 
-SUMS = ("fslora", "ffa", "fedsa")
-"""Methods whose model moves by the weighted sum of what clients send."""
+SUMS = ("fslora", "fedit", "ffa", "fedsa")
+"""Methods whose model is the adapter, and moves by the weighted sum of what clients ask for."""
 
 UplinkDtype = Literal["float32", "float16", "bfloat16", "int8"]
 SketchMode = Literal["forward", "update"]
@@ -32,6 +32,13 @@ class FixedAdapter(Config):
         "forward",
         description="fslora: clients compute with their ranks alone (forward), or with all and "
         "train and send theirs (update).",
+    )
+    pruning: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="hetlora: a client whose ranks beyond this share of its own have faded in its "
+        "training goes on with that share; default: no client prunes.",
     )
     sketch: Literal["off", "fixed", "tiers"] = Field(
         "off",
@@ -55,6 +62,12 @@ class FixedAdapter(Config):
     def _sketches_are_fsloras(self) -> FixedAdapter:
         if self.sketch_mode != "forward" and self.method != "fslora":
             raise ValueError("adapter.sketch_mode is for method: fslora")
+        return self
+
+    @model_validator(mode="after")
+    def _pruning_is_hetloras(self) -> FixedAdapter:
+        if self.pruning is not None and self.method != "hetlora":
+            raise ValueError("adapter.pruning is for method: hetlora")
         return self
 
     @model_validator(mode="after")

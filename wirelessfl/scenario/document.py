@@ -15,7 +15,6 @@ from wirelessfl.scenario.learning import DigitsTask, LearningConfig, NoTask
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.place import FixedPlacement
-from wirelessfl.scenario.preset import Preset
 from wirelessfl.scenario.strategy import Adaptive, StrategyConfig
 from wirelessfl.scenario.units import Seconds
 from wirelessfl.scenario.yaml_text import yaml_text
@@ -174,7 +173,7 @@ class Scenario(Config):
                 f"{strategy.kind!r} does not draw clients independently, as the accountant of "
                 "learning.privacy assumes; choose another kind, e.g. uniform"
             )
-        if strategy.adapter.method not in ("fslora", "ffa"):
+        if strategy.adapter.method not in ("fslora", "fedit", "ffa"):
             return (
                 f"shares the adapter by {strategy.adapter.method!r}, which gives away more than a "
                 "sum of updates and does not go with learning.privacy; write method: fslora, fedit "
@@ -237,8 +236,13 @@ class Scenario(Config):
         return self.model_copy(update={"learning": learning, "stop": stop})
 
 
-def _needs_training(strategy: Preset) -> str | None:
+def _needs_training(strategy: StrategyConfig) -> str | None:
     """Why a strategy cannot decide where nothing is learnt, or None if it can."""
+    if strategy.adapter.pruning is not None:
+        return (
+            "prunes ranks by the updates of real training (adapter.pruning), and a timing-only run "
+            "(task: {kind: none}) has none; leave pruning out"
+        )
     if not strategy.learns_from:
         return None
     return (

@@ -46,6 +46,7 @@ class Work:
 
     round: int
     clients: Ints
+    ranks: Ints
     download_bits: Floats
     upload_bits: Floats
     flops: Floats

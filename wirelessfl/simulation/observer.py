@@ -91,6 +91,7 @@ class Observer:
             available=available,
             download_fixed_bits=float(self._download_line[0]),
             download_bits_per_rank=float(self._download_line[1]),
+            download_missed_bits=np.zeros(len(self._clients)),
             upload_fixed_bits=float(self._upload_line[0]),
             upload_bits_per_rank=float(self._upload_line[1]),
             cell=cell.astype(np.int64),

@@ -7,7 +7,7 @@ server's configured overheads, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simpy
@@ -120,7 +120,7 @@ class Server:
     def _round(self, round: int, available: Bools) -> Generator[simpy.Event, object, bool]:
         """One round; false if the time limit cut it short, and then nothing is aggregated."""
         env, server = self._env, self._scenario.server
-        observation = self._observer.observe(round - 1, env.now, available)
+        observation = self._observation(round, available)
         plan = self._strategy.plan(observation)
         draws = uniform(self._scenario.seed, "participation", np.arange(observation.clients), round)
         counts = self._strategy.select(plan, draws)
@@ -128,8 +128,10 @@ class Server:
         if plan.restart:
             self._training.restart()
             self._merges = Merges(self._workload)
-        cohort = Cohort(env, self._hardware, self._work(round, participants, plan, observation))
-        jobs = self._training.begin(round, participants, plan.k[participants])
+            observation = self._observation(round, available)
+        work = self._work(round, participants, plan, observation)
+        cohort = Cohort(env, self._hardware, work)
+        jobs = self._training.begin(round, participants, work.ranks)
         deadline_s = np.inf if server.deadline_s is None else env.now + server.deadline_s
         if plan.enough is not None:
             deadline_s = min(deadline_s, cohort.arrival_s(plan.enough))
@@ -157,7 +159,7 @@ class Server:
             cohort.spoil(np.flatnonzero(received)[~learned.useful])
             received = cohort.completed
             weights[~received] = np.nan
-        self._merges.add(plan.k[participants[received]])
+        self._merges.add(work.ranks[received])
         feedback = self._feedback(plan, cohort, weights, received, learned)
         metrics: dict[str, float] = {}
         if not cut_short and self._evaluation_due(round):
@@ -169,17 +171,31 @@ class Server:
         self._report(round, len(participants), metrics)
         return not cut_short
 
+    def _observation(self, round: int, available: Bools) -> Observation:
+        """What the server has measured, and what it knows of clients by what it was sent."""
+        seen = self._observer.observe(round - 1, self._env.now, available)
+        return replace(
+            seen,
+            max_rank=self._training.capped(seen.max_rank),
+            download_missed_bits=self._merges.missed_bits(),
+        )
+
     def _work(self, round: int, participants: Ints, plan: Plan, observation: Observation) -> Work:
-        ranks = plan.k[participants]
+        """What the participants do; a plan of earlier rounds may have more ranks than one has."""
+        ranks = np.minimum(plan.k, observation.max_rank)
+        ready_s = self._env.now + expected_ready_s(observation, participants, ranks)
+        ranks = ranks[participants]
+        self._merges.send(participants)
         return Work(
             round=round,
             clients=participants,
+            ranks=ranks,
             download_bits=self._workload.download_bits(ranks)
-            + self._merges.download_bits(participants),
+            + observation.download_missed_bits[participants],
             upload_bits=self._workload.upload_bits(ranks),
             flops=self._workload.local_flops(participants, ranks),
             memory_traffic_bytes=self._workload.local_bytes(participants, ranks),
-            expected_ready_s=self._env.now + expected_ready_s(observation, participants, plan.k),
+            expected_ready_s=ready_s,
         )
 
     def _sampling(
@@ -211,7 +227,7 @@ class Server:
             clients=clients,
             weights=weights[received],
             q=plan.q[clients],
-            k=plan.k[clients],
+            k=cohort.work.ranks[received],
             squared_norms=learned.squared_norms,
             update_squared_norm=learned.update_squared_norm,
             losses=learned.losses,

@@ -51,6 +51,9 @@ class Training(Protocol):
 
     version: int
 
+    def capped(self, ranks: Ints) -> Ints:
+        """These ranks of all clients, or fewer of those that have pruned theirs. [clients]"""
+
     def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
         """The clients' jobs of a round, all from the model of now."""
 
@@ -105,6 +108,10 @@ class RealTraining:
         self._evaluation_s = 0.0
         self.version = 0
 
+    def capped(self, ranks: Ints) -> Ints:
+        """See `Training.capped`."""
+        return self._method.capped(ranks)
+
     def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
         """See `Training.begin`."""
         jobs = [
@@ -146,7 +153,7 @@ class RealTraining:
             replace(sampling, shares=sampling.shares[added]),
         )
         if updates or result.change.any():
-            self._model = apply(self._model, result.change)
+            self._model = self._method.settled(apply(self._model, result.change))
             self.version += 1
         return Learned(useful, result.squared_norms, result.total_squared_norm, losses)
 
@@ -179,6 +186,10 @@ class TimingOnly:
 
     def __init__(self) -> None:
         self.version = 0
+
+    def capped(self, ranks: Ints) -> Ints:
+        """See `Training.capped`."""
+        return ranks
 
     def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
         """See `Training.begin`."""

@@ -22,7 +22,7 @@ def client_time_s(observation: Observation, k: Ints, participants: float) -> Flo
     seen = observation
     residents = np.bincount(seen.cell)[seen.cell]
     together = np.maximum(1.0, participants * residents / seen.clients)
-    downloaded, uploaded = seen.download_bits(k), seen.upload_bits(k)
+    downloaded, uploaded = seen.download_bits(np.arange(seen.clients), k), seen.upload_bits(k)
     with np.errstate(divide="ignore"):
         air_s = downloaded / seen.downlink_rate_bps * (seen.downlink_share_hz / seen.downlink_hz)
         air_s += uploaded / seen.uplink_rate_bps * (seen.uplink_share_hz / seen.uplink_hz)

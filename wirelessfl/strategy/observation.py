@@ -36,6 +36,8 @@ class Observation:
         available: Who can be called upon in the round about to start. [clients]
         download_fixed_bits: What everyone downloads whatever the rank it trains (a trainable head).
         download_bits_per_rank: What one rank adds to a download.
+        download_missed_bits: What each client's download brings besides, of changes of the frozen
+            weights while it was away. [clients]
         upload_fixed_bits: What everyone uploads whatever the rank.
         upload_bits_per_rank: What one rank adds to an upload.
         cell: Cell that serves each client; every cell has both bandwidths for itself. [clients]
@@ -60,6 +62,7 @@ class Observation:
     available: Bools
     download_fixed_bits: float
     download_bits_per_rank: float
+    download_missed_bits: Floats
     upload_fixed_bits: float
     upload_bits_per_rank: float
     cell: Ints
@@ -94,9 +97,10 @@ class Observation:
         """Who can hold the model, and so take part at all. [clients]"""
         return self.max_rank > 0
 
-    def download_bits(self, ranks: Ints) -> Floats:
-        """Bits that a client which trains so many ranks is sent; the shape of `ranks`."""
-        return np.asarray(self.download_fixed_bits + ranks * self.download_bits_per_rank)
+    def download_bits(self, clients: Ints, ranks: Ints) -> Floats:
+        """Bits that clients which train so many ranks are sent; the two arguments broadcast."""
+        common = self.download_fixed_bits + ranks * self.download_bits_per_rank
+        return np.asarray(common + self.download_missed_bits[clients])
 
     def upload_bits(self, ranks: Ints) -> Floats:
         """Bits that a client which trains so many ranks sends; the shape of `ranks`."""
@@ -113,6 +117,7 @@ class Observation:
             weights=self.weights[rows],
             max_rank=self.max_rank[rows],
             available=self.available[rows],
+            download_missed_bits=self.download_missed_bits[rows],
             cell=self.cell[rows],
             backhaul_bps=self.backhaul_bps[rows],
             uplink_rate_of=lambda clients: self.uplink_rate_of(rows[clients]),

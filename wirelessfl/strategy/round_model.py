@@ -170,7 +170,9 @@ def round_model(observation: Observation, bandwidth: SharingConfig, ranks: Ints)
 def _round_model(
     observation: Observation, bandwidth: SharingConfig, ranks: Ints, uniforms: Floats | None
 ) -> RoundModel:
-    downloaded, uploaded = observation.download_bits(ranks), observation.upload_bits(ranks)
+    everybody = np.arange(observation.clients)[:, None]
+    downloaded = observation.download_bits(everybody, ranks)
+    uploaded = observation.upload_bits(ranks)
     up = observation.uplink_rate_bps * (observation.uplink_hz / observation.uplink_share_hz)
     down = observation.downlink_rate_bps * (observation.downlink_hz / observation.downlink_share_hz)
     wire_bps = observation.backhaul_bps[:, None]
@@ -194,7 +196,7 @@ def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> F
     an outage nothing better is known than the lowest rate that another one reports.
     """
     ranks = k[participants]
-    bits = observation.download_bits(ranks)
+    bits = observation.download_bits(participants, ranks)
     rate = observation.downlink_rate_of(participants)
     rate = np.where(rate > 0, rate, rate[rate > 0].min(initial=np.inf))
     alone_s = bits / (rate * (observation.downlink_hz / observation.downlink_share_hz))

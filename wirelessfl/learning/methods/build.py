@@ -14,7 +14,6 @@ from wirelessfl.scenario.adapter import FixedAdapter
 
 _PLAIN: dict[str, type[Method]] = {
     "fedit": FedIt,
-    "hetlora": HetLora,
     "rbla": Rbla,
     "ffa": Ffa,
     "flexlora": FlexLora,
@@ -43,4 +42,6 @@ def build_method(
         return FsLora(layout, seed, per_module, config.sketch_mode == "update")
     if config.method == "fedsa":
         return FedSa(layout, seed, shares)
+    if config.method == "hetlora":
+        return HetLora(layout, seed, config.pruning)
     return _PLAIN[config.method](layout, seed)

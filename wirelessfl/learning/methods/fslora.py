@@ -44,7 +44,7 @@ class FsLora(Method):
             return LocalStart(model[places], self.layout.rank, trained=trained[places])
         return LocalStart(model[self._places(job)], job.rank, self.layout.rank / job.rank)
 
-    def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
+    def update(self, job: GradientJob, start: LocalStart, result: LocalResult) -> Vector:
         """See `Method.update`: exactly zero outside the sketch."""
         delta = np.zeros(self.layout.size, np.float32)
         if not self._whole:

@@ -7,156 +7,105 @@ from collections.abc import Sequence
 import numpy as np
 
 from wirelessfl import randomness
-from wirelessfl.learning.aggregation import weighted_sum
 from wirelessfl.learning.jobs import GradientJob, Vector
-from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
-from wirelessfl.learning.methods.base import Change, FirstComponents, Method, Weights
+from wirelessfl.learning.methods.averaging import FedIt
+from wirelessfl.learning.methods.factors import Floats, nearest_factors, products
 
 
-def products(layout: Layout, vector: Vector | Change, rank: int | None = None) -> list[Change]:
-    """scaling B A of each module, in float64 `[d_out, d_in]`.
+class _Products(FedIt):
+    """A `Method` whose global model is the adapter, then T `[d_out, d_in]` of every layer.
 
-    Args:
-        layout: Places of the adapter's parameters.
-        vector: The adapter `[layout.size]`, perhaps with more behind it.
-        rank: How many components count, the first; all if not given.
-    """
-    made = []
-    for module in layout.modules:
-        rows = layout.components(vector, module)[:rank]
-        a, b = np.split(rows.astype(np.float64), [module.d_in], axis=1)
-        made.append(module.scaling * b.T @ a)
-    return made
-
-
-def nearest_factors(layout: Layout, wanted: Sequence[Change], fallback: Vector) -> Change:
-    """The adapter whose products are nearest to given ones: the best of rank gamma, by SVD.
-
-    (Eckart and Young 1936.) A = sqrt(S) V^T and B = U sqrt(S), largest first. Where there is
-    nothing to hold, A is the fallback's and B zero, so that training can begin there.
-
-    Returns:
-        `[layout.size]`, the fallback's head.
-    """
-    vector = fallback.astype(np.float64)
-    for module, product in zip(layout.modules, wanted, strict=True):
-        u, s, vt = np.linalg.svd(product / module.scaling, full_matrices=False)
-        kept = min(layout.rank, int((s > 1e-7 * max(s[0], 1e-30)).sum()) if s[0] > 0 else 0)
-        rows = layout.components(vector, module)
-        root = np.sqrt(s[:kept])
-        rows[:kept, : module.d_in] = root[:, None] * vt[:kept]
-        rows[:kept, module.d_in :] = (u[:, :kept] * root).T
-        rows[kept:, module.d_in :] = 0.0
-    return vector
-
-
-class FlexLora(FirstComponents):
-    """FlexLoRA (arXiv 2402.11505): products are added up, an SVD gives each client its best k.
-
-    The global model is the best adapter of rank gamma; its components are singular directions,
-    largest first, so the first k of them are the best of rank k.
+    T is what the layers have got of all updates: a client asks for scaling (B_n A_n - B A), with
+    B_n A_n of its own rank. Its sum is exact, and unbiased under independent sampling. What the
+    adapter does not hold of T is in the frozen weights.
     """
 
-    linear = False
-
-    def initial(self, adapter: Vector) -> Vector:
-        """See `Method.initial`."""
-        self._fresh = adapter
-        return adapter
-
-    def combine(
-        self,
-        model: Vector,
-        jobs: Sequence[GradientJob],
-        updates: Sequence[Vector],
-        weights: Weights,
-    ) -> Change:
-        """See `Method.combine`."""
-        total = products(self.layout, model)
-        for job, update, weight in zip(jobs, updates, weights, strict=True):
-            before, after = _own_products(self.layout, model, job, update)
-            total = [t + weight * (a - b) for t, a, b in zip(total, after, before, strict=True)]
-        nearest = nearest_factors(self.layout, total, self._fresh)
-        head = weighted_sum(updates, weights, len(model))[-self.layout.head_size :]
-        change = nearest - model
-        if self.layout.head_size:
-            change[-self.layout.head_size :] = head
-        return change
-
-
-class _Shifting(Method):
-    """A `Method` whose global model is the adapter, then the change of the frozen weights."""
-
-    linear = False
     shifts_base = True
 
     def initial(self, adapter: Vector) -> Vector:
         """See `Method.initial`."""
-        return np.concatenate([adapter, np.zeros(sum(self.layout.dense_sizes), np.float32)])
+        return self._joined(adapter, products(self.layout, adapter))
+
+    def change(self, model: Vector, job: GradientJob, sent: Vector) -> Vector:
+        """See `Method.change`: of the factors, padded with zeros, and of their products."""
+        factors, adapter = super().change(model, job, sent), self.adapter(model)
+        before = products(self.layout, adapter)
+        after = products(self.layout, adapter.astype(np.float64) + factors)
+        return self._joined(factors, [new - old for new, old in zip(after, before, strict=True)])
 
     def adapter(self, model: Vector) -> Vector:
         """See `Method.adapter`."""
         return model[: self.layout.size]
 
-    def residual(self, model: Vector) -> Vector:
-        """See `Method.residual`."""
-        return model[self.layout.size :]
+    def residual(self, model: Vector) -> Vector | None:
+        """See `Method.residual`: T - scaling B A."""
+        held = [product.ravel() for product in products(self.layout, model)]
+        return np.asarray(model[self.layout.size :] - np.concatenate(held), np.float32)
 
-    def saved(self, model: Vector) -> Vector:
-        """See `Method.saved`: PEFT's adapter has rank gamma, the change of the weights has not."""
-        adapter = self.adapter(model)
-        shifts = self.layout.dense(self.residual(model))
-        own = products(self.layout, adapter)
-        whole = [product + shift for product, shift in zip(own, shifts, strict=True)]
-        return nearest_factors(self.layout, whole, adapter).astype(np.float32)
+    def _joined(self, adapter: Vector, dense: Sequence[Floats]) -> Vector:
+        return np.concatenate([adapter, *(layer.ravel() for layer in dense)], dtype=np.float32)
 
-    def _changed(self, adapter: Change, shifts: Sequence[Change]) -> Change:
-        return np.concatenate([adapter, *(shift.ravel() for shift in shifts)])
+    def _head_alone(self, adapter: Vector) -> Vector:
+        """Zero, but for the head of an adapter."""
+        alone = np.zeros(self.layout.size, np.float32)
+        head = self.layout.size - self.layout.head_size
+        alone[head:] = adapter[head:]
+        return alone
 
 
-class FedEx(_Shifting, FirstComponents):
+class FedEx(_Products):
     """FedEx-LoRA (arXiv 2410.09432): factors are averaged, and the error of that goes into W0.
 
-    The model moves exactly by sum_n w_n (B_n A_n - B A): what the averaged factors miss of it is
-    added to the frozen weights.
+    The paper has equal ranks; unequal ones are padded as in `FedIt`.
     """
 
-    def start(self, model: Vector, job: GradientJob) -> LocalStart:
-        """See `Method.start`."""
-        return FirstComponents.start(self, self.adapter(model), job)
 
-    def combine(
-        self,
-        model: Vector,
-        jobs: Sequence[GradientJob],
-        updates: Sequence[Vector],
-        weights: Weights,
-    ) -> Change:
-        """See `Method.combine`."""
-        adapter = self.adapter(model)
-        change = weighted_sum(updates, weights, self.layout.size)
-        exact = [np.zeros_like(p) for p in products(self.layout, adapter)]
-        for job, update, weight in zip(jobs, updates, weights, strict=True):
-            before, after = _own_products(self.layout, adapter, job, update)
-            exact = [e + weight * (a - b) for e, a, b in zip(exact, after, before, strict=True)]
-        moved = zip(
-            products(self.layout, adapter + change), products(self.layout, adapter), strict=True
-        )
-        missed = [e - (new - old) for e, (new, old) in zip(exact, moved, strict=True)]
-        return self._changed(change, missed)
+class FlexLora(_Products):
+    """FlexLoRA (arXiv 2402.11505): products are added up, an SVD gives each client its best k.
+
+    The global model is the best adapter of rank gamma; its components are singular directions,
+    largest first, so the first k of them are the best of rank k. The sum is unbiased, its SVD is
+    not. What a client cannot hold is missing from its product, so directions that few hold shrink
+    round by round (the rank collapse of arXiv 2602.13486).
+    """
+
+    shifts_base = False
+
+    def initial(self, adapter: Vector) -> Vector:
+        """See `Method.initial`."""
+        self._fresh = adapter
+        return super().initial(adapter)
+
+    def change(self, model: Vector, job: GradientJob, sent: Vector) -> Vector:
+        """See `Method.change`: of the products and the head; the factors follow from those."""
+        change = super().change(model, job, sent)
+        change[: self.layout.size] = self._head_alone(sent)
+        return change
+
+    def settled(self, model: Vector) -> Vector:
+        """See `Method.settled`: the nearest adapter of rank gamma, and its products."""
+        dense = [layer.astype(np.float64) for layer in self.layout.dense(model[self.layout.size :])]
+        adapter = nearest_factors(self.layout, dense, self._fresh)
+        head = self.layout.size - self.layout.head_size
+        adapter[head:] = model[head : self.layout.size]
+        return super().initial(adapter)
+
+    def residual(self, model: Vector) -> Vector | None:
+        """See `Method.residual`: the adapter holds all of T."""
+        return None
 
 
-class Flora(_Shifting):
+class Flora(_Products):
     """FLoRA (arXiv 2409.05976): stacking adapters adds their products, which are merged into W0.
 
     Every round begins with a fresh adapter of the client's rank: A drawn as PEFT does, B zero. So
-    what clients send is their whole adapter, and sum_n w_n B_n A_n goes into the frozen weights.
+    what clients send is their whole adapter, and its product is their change.
     """
 
     def start(self, model: Vector, job: GradientJob) -> LocalStart:
         """See `Method.start`."""
-        head = self.adapter(model)[self.layout.size - self.layout.head_size :]
+        head = model[self.layout.size - self.layout.head_size : self.layout.size]
         rng = randomness.generator(self.seed, "flora", job.client, job.round)
         pieces = []
         for module in self.layout.modules:
@@ -165,36 +114,13 @@ class Flora(_Shifting):
             pieces.append(np.zeros(job.rank * module.d_out))
         return LocalStart(np.concatenate([*pieces, head]).astype(np.float32), job.rank)
 
-    def update(self, model: Vector, job: GradientJob, result: LocalResult) -> Vector:
+    def update(self, job: GradientJob, start: LocalStart, result: LocalResult) -> Vector:
         """See `Method.update`: the adapter itself, and the change of the head."""
-        sent = self.start(model, job).compact + result.change
-        head = self.layout.head_size
-        sent[len(sent) - head :] = result.change[len(sent) - head :]
-        whole = np.zeros(self.layout.size, np.float32)
-        whole[self.layout.first_index(job.rank)] = sent
-        return whole
+        lora = len(start.compact) - self.layout.head_size
+        own = result.change.copy()
+        own[:lora] += start.compact[:lora]
+        return super().update(job, start, LocalResult(own, result.loss))
 
-    def combine(
-        self,
-        model: Vector,
-        jobs: Sequence[GradientJob],
-        updates: Sequence[Vector],
-        weights: Weights,
-    ) -> Change:
-        """See `Method.combine`."""
-        total = [np.zeros((module.d_out, module.d_in)) for module in self.layout.modules]
-        for update, weight in zip(updates, weights, strict=True):
-            own = products(self.layout, update)
-            total = [t + weight * p for t, p in zip(total, own, strict=True)]
-        adapter = np.zeros(self.layout.size)
-        if head := self.layout.head_size:
-            adapter[-head:] = weighted_sum(updates, weights, self.layout.size)[-head:]
-        return self._changed(adapter, total)
-
-
-def _own_products(
-    layout: Layout, adapter: Vector, job: GradientJob, update: Vector
-) -> tuple[list[Change], list[Change]]:
-    """Products of a client's components before and after its training."""
-    after = adapter.astype(np.float64) + update
-    return products(layout, adapter, job.rank), products(layout, after, job.rank)
+    def change(self, model: Vector, job: GradientJob, sent: Vector) -> Vector:
+        """See `Method.change`: the product of what was sent, and the head's change."""
+        return self._joined(self._head_alone(sent), products(self.layout, sent))
