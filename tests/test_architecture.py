@@ -21,6 +21,7 @@ FLOORS = [
     {"trace"},
     {"scenario"},
     {"randomness", "errors", "arrays"},
+    {"compiled"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 

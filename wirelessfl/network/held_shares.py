@@ -10,8 +10,9 @@ import math
 import numpy as np
 
 from wirelessfl.network.flows import Flows, State
-from wirelessfl.network.fluid import FIRST_SLOTS, MOST_CELLS, MOST_SILENT_SLOTS
+from wirelessfl.network.fluid import CRUMB, FIRST_SLOTS, MOST_CELLS, MOST_SILENT_SLOTS
 from wirelessfl.network.leap import Leap
+from wirelessfl.network.sharing_kernels import hold_slots
 
 _CELLS_A_STEP = 1 << 21  # then a state is handed back, so that a look does not begin from scratch
 
@@ -40,23 +41,19 @@ class HeldShares(Leap):
             edge_s = np.minimum(np.maximum(edge_s, time_s), until_s)
             time_s = float(edge_s[-1])
             on = going[start_s[going] < time_s]
-            slots = np.arange(first, first + count)
-            rate_bps = self.rate_bps(flows, rows[on], slots, share_hz[on])
-            from_s = np.maximum(edge_s[:-1], start_s[on, None])
-            to_s = np.minimum(edge_s[1:], leave_s[on, None])
-            sent = (rate_bps * np.maximum(to_s - from_s, 0.0)).cumsum(axis=1)
-            cells += sent.size
-            complete = sent >= left[on, None]
-            done = complete[:, -1]
-            who, at = np.flatnonzero(done), complete[done].argmax(axis=1)
-            before = np.where(at > 0, sent[who, at - 1], 0.0)
-            need_s = (left[on[who]] - before) / rate_bps[who, at]
-            end_s[on[who]] = np.minimum(from_s[who, at] + need_s, to_s[who, at])
-            left[on] = np.maximum(left[on] - sent[:, -1], 0.0)
-            crumbs = self.complete(flows.bits[rows[on]], left[on], rate_bps[:, -1], time_s)
-            crumbs &= ~done & (leave_s[on] >= time_s)
-            end_s[on[crumbs]] = time_s
-            left[on[crumbs | done]] = 0.0
+            rate_bps = self.rate_bps(flows, rows[on], np.arange(first, first + count), share_hz[on])
+            left_bits = left[on]
+            end_s[on] = hold_slots(
+                np.ascontiguousarray(rate_bps),
+                edge_s,
+                8.0 * np.spacing(edge_s),
+                start_s[on],
+                leave_s[on],
+                flows.bits[rows[on]] * CRUMB,
+                left_bits,
+            )
+            left[on] = left_bits
+            cells += rate_bps.size
             going = going[np.isnan(end_s[going]) & (leave_s[going] > time_s)]
             silent = 0 if rate_bps.any() or not on.size else silent + count
             if silent > MOST_SILENT_SLOTS:
