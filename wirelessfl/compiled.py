@@ -7,7 +7,7 @@ fast-math, no threads, so that results depend on neither the processor nor the m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numba
 
@@ -17,11 +17,10 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def compiled(function: Function) -> Function:
     """The function, compiled when first called and kept on disk for later processes.
 
-    What it calls must be in the same file: numba looks only at the age of that one.
+    What it calls should be in the same file, or never change: numba looks only at that file's age.
     """
     try:
         fast = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # nowhere to keep it: every process compiles anew
         fast = numba.njit(error_model="numpy")(function)
-    made: Function = fast
-    return made
+    return cast(Function, fast)

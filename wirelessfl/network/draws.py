@@ -1,4 +1,4 @@
-"""Draws for many clients in many slots, from a compiled loop: fading makes millions of them a round.
+"""Draws for many clients in many slots, from a compiled loop: fading needs millions a round.
 
 They are those of `wirelessfl.randomness`, bit for bit.
 """

@@ -10,10 +10,11 @@ import math
 import numpy as np
 
 from wirelessfl.network.flows import Flows, State
-from wirelessfl.network.fluid import CRUMB, FIRST_SLOTS, MOST_CELLS, MOST_SILENT_SLOTS
+from wirelessfl.network.fluid import CRUMB, FIRST_SLOTS, MOST_SILENT_SLOTS
 from wirelessfl.network.leap import Leap
 from wirelessfl.network.sharing_kernels import hold_slots
 
+_CELLS = 1 << 18  # flows x slots in a block
 _CELLS_A_STEP = 1 << 21  # then a state is handed back, so that a look does not begin from scratch
 
 
@@ -58,7 +59,7 @@ class HeldShares(Leap):
             silent = 0 if rate_bps.any() or not on.size else silent + count
             if silent > MOST_SILENT_SLOTS:
                 raise self._silence(flows.client[rows[on]], time_s, silent)
-            count = min(2 * count, max(1, MOST_CELLS // max(1, going.size)))
+            count = min(2 * count, max(1, _CELLS // max(1, going.size)))
         if not going.size:
             stays_s = np.where(np.isnan(end_s), leave_s, end_s)
             time_s = min(until_s, max(state.time_s, float(stays_s.max())))
