@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.compiled import compiled
-
 
 def by_cell(cell: NDArray[np.integer]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each cell that occurs in `cell` [n], and the rows in which it does, rising."""
@@ -24,18 +22,17 @@ def stable_order(values: NDArray[np.float64]) -> NDArray[np.int64]:
     NumPy's unstable sort is many times as fast; afterwards equals are put in order.
     """
     order = np.argsort(values)
-    _order_equals(values[order], order)
+    ordered = values[order]
+    equal = ordered[1:] == ordered[:-1]
+    if equal.any():
+        before, after = np.append(False, equal), np.append(equal, False)
+        pair = after & ~before
+        pair[:-1] &= ~after[1:]  # by far the most
+        first = np.flatnonzero(pair)
+        one, other = order[first], order[first + 1]
+        order[first], order[first + 1] = np.minimum(one, other), np.maximum(one, other)
+        after[first] = before[first + 1] = False
+        tied = np.flatnonzero(before | after)
+        rows = order[tied]
+        order[tied] = rows[np.lexsort((rows, ordered[tied]))]
     return order
-
-
-@compiled
-def _order_equals(ordered: NDArray[np.float64], order: NDArray[np.int64]) -> None:
-    first = 0
-    for row in range(1, ordered.size + 1):
-        if row == ordered.size or ordered[row] != ordered[first]:
-            if row - first == 2:  # by far the most
-                a, b = order[first], order[first + 1]
-                order[first], order[first + 1] = min(a, b), max(a, b)
-            elif row - first > 2:
-                order[first:row] = np.sort(order[first:row])
-            first = row

@@ -234,15 +234,15 @@ def _share_slot(
         if leave_s[flow] < stop_s:
             event_s[events], who[events] = leave_s[flow], place
             events += 1
+    _put_in_order(event_s[:events], joins, who)
     event_s[events], who[events] = stop_s, few
-    order = np.argsort(event_s[: events + 1], kind="mergesort")
     ended_s, left, goal, present, _, virtual = walk_events(
         need,
         weight,
         there[:at_first],
-        event_s[order],
-        joins[order],
-        who[order],
+        event_s[: events + 1],
+        joins[: events + 1],
+        who[: events + 1],
         start_s,
         float(others),
     )
@@ -258,6 +258,18 @@ def _share_slot(
             if pace_bps[flow] > 0.0:
                 left_bits[flow] = left[place] * pace_bps[flow]
     return virtual, unfinished
+
+
+@compiled
+def _put_in_order(event_s: Floats, joins: Bools, who: Ints) -> None:
+    """Sort events, equals in their own order; quick for the few of a slot, most of them sorted."""
+    for event in range(1, event_s.size):
+        at_s, join, flow, place = event_s[event], joins[event], who[event], event
+        while place > 0 and event_s[place - 1] > at_s:
+            event_s[place], joins[place] = event_s[place - 1], joins[place - 1]
+            who[place] = who[place - 1]
+            place -= 1
+        event_s[place], joins[place], who[place] = at_s, join, flow
 
 
 @compiled
