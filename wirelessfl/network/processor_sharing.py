@@ -17,7 +17,7 @@ import numpy as np
 
 from wirelessfl.arrays import stable_order
 from wirelessfl.network.sharing import Floats, Ints
-from wirelessfl.network.sharing_kernels import walk_events
+from wirelessfl.network.sharing_kernels import sum_squares, walk_events
 
 _TIE = 1e-13  # relative: a flow ready this little before a busy period ends opens a new one
 _SMALLEST_SHRUNK = 1e-100  # then what is left is counted anew, long before it underflows
@@ -155,15 +155,7 @@ def sharing_squares(weight: Floats, start_s: Floats, end_s: Floats) -> Floats:
         Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
     """
     event_s, order = sweep(start_s, end_s)
-    load = np.cumsum(np.append(weight, -weight)[order])
-    idle = np.cumsum(np.where(order < len(weight), 1, -1)) == 0
-    pace = np.divide(1.0, load, out=np.zeros(len(load)), where=~idle)
-    waited = np.diff(event_s, append=event_s[-1:])
-    passed = np.empty((2, len(order)))
-    passed[:, order] = np.cumsum(waited * [pace, pace**2], axis=1) - waited * [pace, pace**2]
-    virtual, squared = passed[:, len(weight) :] - passed[:, : len(weight)]
-    per_s: Floats = squared / virtual**2
-    return per_s
+    return sum_squares(weight, event_s, order)
 
 
 def busy_period_squares(
