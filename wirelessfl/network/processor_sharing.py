@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wirelessfl.arrays import stable_order
+from wirelessfl.compiled import compiled
 from wirelessfl.network.sharing import Floats, Ints
-from wirelessfl.network.sharing_kernels import sum_squares, walk_events
+from wirelessfl.network.sharing_kernels import walk_events
 
 _TIE = 1e-13  # relative: a flow ready this little before a busy period ends opens a new one
 _SMALLEST_SHRUNK = 1e-100  # then what is left is counted anew, long before it underflows
@@ -155,7 +156,37 @@ def sharing_squares(weight: Floats, start_s: Floats, end_s: Floats) -> Floats:
         Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
     """
     event_s, order = sweep(start_s, end_s)
-    return sum_squares(weight, event_s, order)
+    return _sum_squares(weight, event_s, order)
+
+
+@compiled
+def _sum_squares(weight: Floats, event_s: Floats, order: Ints) -> Floats:
+    """What `sharing_squares` says, in one pass.
+
+    Args:
+        weight: Of each flow `[flows]`.
+        event_s: When flows come and end, in order `[events]`.
+        order: Which event each is: flows that come, then, numbered on, those that end `[events]`.
+    """
+    flows, count = weight.size, 0
+    per_s, virtual_then, squared_then = np.empty(flows), np.empty(flows), np.empty(flows)
+    load, virtual, squared = 0.0, 0.0, 0.0  # weight present, and the integrals of 1/load, 1/load^2
+    for place in range(order.size):
+        if count > 0:
+            waited_s = event_s[place] - event_s[place - 1]
+            virtual += waited_s / load
+            squared += waited_s / load / load
+        flow = order[place]
+        if flow < flows:
+            load, count = load + weight[flow], count + 1
+            virtual_then[flow], squared_then[flow] = virtual, squared
+        else:
+            flow -= flows
+            load, count = load - weight[flow], count - 1
+            per_s[flow] = (squared - squared_then[flow]) / (virtual - virtual_then[flow]) ** 2
+            if count == 0:
+                load = 0.0
+    return per_s
 
 
 def busy_period_squares(

@@ -1,7 +1,7 @@
-"""Compiled walks over the flows of a link: from event to event, and from slot to slot.
+"""Compiled walks over flows that share a link equally: from event to event, and slot to slot.
 
-They are the loops of `wirelessfl.network.processor_sharing`, `wirelessfl.network.slot_sharing` and
-`wirelessfl.network.held_shares`, where the sums behind them are explained.
+They are the loops of `wirelessfl.network.processor_sharing` and `wirelessfl.network.slot_sharing`,
+where the sums behind them are explained.
 """
 
 from __future__ import annotations
@@ -92,36 +92,6 @@ def walk_events(
             present[flow] = False
             count, load = count - 1, load - weight[flow]
     return end_s, left, goal, present, time_s, virtual
-
-
-@compiled
-def sum_squares(weight: Floats, event_s: Floats, order: Ints) -> Floats:
-    """What `wirelessfl.network.processor_sharing.sharing_squares` says, in one pass.
-
-    Args:
-        weight: Of each flow `[flows]`.
-        event_s: When flows come and end, in order `[events]`.
-        order: Which event each is: flows that come, then, numbered on, those that end `[events]`.
-    """
-    flows, count = weight.size, 0
-    per_s, virtual_then, squared_then = np.empty(flows), np.empty(flows), np.empty(flows)
-    load, virtual, squared = 0.0, 0.0, 0.0  # weight present, and the integrals of 1/load, 1/load^2
-    for place in range(order.size):
-        if count > 0:
-            waited_s = event_s[place] - event_s[place - 1]
-            virtual += waited_s / load
-            squared += waited_s / load / load
-        flow = order[place]
-        if flow < flows:
-            load, count = load + weight[flow], count + 1
-            virtual_then[flow], squared_then[flow] = virtual, squared
-        else:
-            flow -= flows
-            load, count = load - weight[flow], count - 1
-            per_s[flow] = (squared - squared_then[flow]) / (virtual - virtual_then[flow]) ** 2
-            if count == 0:
-                load = 0.0
-    return per_s
 
 
 @compiled
@@ -300,49 +270,3 @@ def _put_in_order(event_s: Floats, joins: Bools, who: Ints) -> None:
             who[place] = who[place - 1]
             place -= 1
         event_s[place], joins[place], who[place] = at_s, join, flow
-
-
-@compiled
-def hold_slots(
-    rate_bps: Floats,
-    edge_s: Floats,
-    rounding_s: Floats,
-    start_s: Floats,
-    leave_s: Floats,
-    crumb_bits: Floats,
-    left_bits: Floats,
-) -> Floats:
-    """Follow flows whose rates nobody changes, each for itself.
-
-    Args:
-        rate_bps: Rates `[flows, slots]`.
-        edge_s: When slots begin, and when the last one ends `[slots + 1]`.
-        rounding_s: Of these times `[slots + 1]`.
-        start_s: When flows begin; before the last edge `[flows]`.
-        leave_s: When they are abandoned; after the first edge `[flows]`.
-        crumb_bits: What rounding leaves of a flow that is complete `[flows]`.
-        left_bits: Bits left, changed in place `[flows]`.
-
-    Returns:
-        When flows ended, or NaN `[flows]`.
-    """
-    end_s = np.full(left_bits.size, math.nan)
-    for flow in range(left_bits.size):
-        left = left_bits[flow]
-        for slot in range(edge_s.size - 1):
-            rate, stop_s = rate_bps[flow, slot], edge_s[slot + 1]
-            from_s = max(edge_s[slot], start_s[flow])
-            to_s = min(stop_s, leave_s[flow])
-            if from_s >= to_s:
-                continue
-            sent = rate * (to_s - from_s)
-            if sent >= left:
-                end_s[flow], left = min(from_s + left / rate, to_s), 0.0
-                break
-            left -= sent
-            crumb = left <= max(rate * rounding_s[slot + 1], crumb_bits[flow])
-            if crumb and leave_s[flow] >= stop_s:
-                end_s[flow], left = stop_s, 0.0
-                break
-        left_bits[flow] = left
-    return end_s
