@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from wirelessfl.scenario import Scenario, loads
 
@@ -27,6 +28,9 @@ strategy:
   kind: uniform
   participation: {expected: 3}
 """
+
+settings.register_profile("compiled", deadline=None)  # first calls of compiled loops take seconds
+settings.load_profile("compiled")
 
 
 @pytest.fixture(scope="session", autouse=True)

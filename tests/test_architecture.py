@@ -20,7 +20,7 @@ FLOORS = [
     {"strategy", "learning", "network", "device"},
     {"trace"},
     {"scenario"},
-    {"randomness", "errors", "arrays"},
+    {"randomness", "errors", "arrays", "compiled"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 

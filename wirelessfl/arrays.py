@@ -25,7 +25,14 @@ def stable_order(values: NDArray[np.float64]) -> NDArray[np.int64]:
     ordered = values[order]
     equal = ordered[1:] == ordered[:-1]
     if equal.any():
-        tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
+        before, after = np.append(False, equal), np.append(equal, False)
+        pair = after & ~before
+        pair[:-1] &= ~after[1:]  # by far the most
+        first = np.flatnonzero(pair)
+        one, other = order[first], order[first + 1]
+        order[first], order[first + 1] = np.minimum(one, other), np.maximum(one, other)
+        after[first] = before[first + 1] = False
+        tied = np.flatnonzero(before | after)
         rows = order[tied]
         order[tied] = rows[np.lexsort((rows, ordered[tied]))]
     return order

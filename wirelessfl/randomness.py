@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
 _SHIFT1, _SHIFT2, _SHIFT3 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
-def _finalise(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def finalise(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64 output function: a bijection of 64-bit words with full avalanche.
 
     It works in place on arrays, which is twice as fast for the short arrays of an event.
@@ -39,6 +39,18 @@ def _key(seed: int, stream: str) -> np.uint64:
     return np.uint64(int.from_bytes(digest, "little"))
 
 
+def absorbed(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.uint64]:
+    """What `bits` knows when it has seen some counters; arguments and shape as for it."""
+    with np.errstate(over="ignore"):
+        state = np.asarray(_key(seed, stream))
+        for counter in counters:
+            word = np.asarray(counter, dtype=np.int64).view(np.uint64)
+            state = state ^ word
+            state += GOLDEN
+            state = finalise(state)
+        return state
+
+
 def bits(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.uint64]:
     """64 random bits for every element of the broadcast integer `counters`.
 
@@ -51,13 +63,7 @@ def bits(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.uint64]:
         Array of the counters' broadcast shape.
     """
     with np.errstate(over="ignore"):
-        state = np.asarray(_key(seed, stream))
-        for counter in counters:
-            word = np.asarray(counter, dtype=np.int64).view(np.uint64)
-            state = state ^ word
-            state += _GOLDEN
-            state = _finalise(state)
-        return _finalise(state + _GOLDEN)
+        return finalise(absorbed(seed, stream, *counters) + GOLDEN)
 
 
 def uniform(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.float64]:

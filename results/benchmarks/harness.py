@@ -26,6 +26,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from wirelessfl.network.processor_sharing import processor_sharing
+
 SHORT_S = 20.0  # a repeat below this is done five times, a longer one three times
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "simpy", "torch")
 
@@ -88,6 +92,7 @@ def main(script: str, cases: Mapping[str, Case], arguments: Sequence[str] | None
 
 def measured_here(case: Case, scale: float) -> dict[str, Any]:
     """One measurement in this process, with the process's peak memory so far."""
+    _load_compiled()
     cpu_s = time.process_time()
     try:
         found = dict(case.measure(scale))
@@ -95,6 +100,12 @@ def measured_here(case: Case, scale: float) -> dict[str, Any]:
         return {"unavailable": str(reason)}
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found | {"cpu_s": time.process_time() - cpu_s, "peak_mib": peak_mib}
+
+
+def _load_compiled() -> None:
+    """Let numba load what it loads once a process; importing packages is not measured either."""
+    flows = np.ones(2)
+    processor_sharing(flows, flows, np.array([0.0, 1.0]), flows * np.inf, 0.0)
 
 
 def read(path: Path) -> dict[str, Any] | None:

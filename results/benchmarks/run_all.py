@@ -27,10 +27,11 @@ INTRODUCTION = """# Benchmarks
 `make bench` measures all of this again and writes this page; the numbers with every repeat are in
 `results/benchmarks/*.json`. Each repeat is a process of its own. Given are the median of five
 repeats (three where one takes 20 s or more) and [smallest, largest]; peak memory is that of the
-whole process, the packages included (190 MiB for a whole run before anything is simulated, 65 MiB
-for a link, 560 MiB with torch). Times are of one process and one thread. A run's time is that of
-`simulate`, from the scenario to the finished trace, without importing packages. Tables for pandas
-are made when somebody looks at them; that time is in the JSON (`tables_s`), not in these figures.
+whole process, the packages included (290 MiB for a whole run before anything is simulated, 175 MiB
+for a link). Times are of one process and one thread. A run's time is that of `simulate`, from the
+scenario to the finished trace, without importing packages or loading compiled loops (0.3 s). Tables
+for pandas are made when somebody looks at them; that time is in the JSON (`tables_s`), not in these
+figures.
 """
 
 GROWTH_TEXT = """Counted is the whole time of `simulate` (set-up and the strategy's work over

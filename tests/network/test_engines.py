@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import time
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tests.network.fake_channel import FakeChannel
 from tests.network.links import HELD, assert_same_story, link_over, run, start, story
 from wirelessfl.errors import InputError
+from wirelessfl.network import held_shares, slot_sharing
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.engines import fluid_engine
 from wirelessfl.network.fading import Direction
@@ -75,6 +77,36 @@ def test_hundreds_of_flows_over_slots_end_as_if_stepped(rule: SharingRule, slot_
     assert 0 < np.isfinite(ends[0].finish_s).sum() < n
     np.testing.assert_allclose(ends[0].finish_s, ends[1].finish_s, rtol=1e-9)
     np.testing.assert_allclose(ends[0].remaining_bits, ends[1].remaining_bits, atol=1e-9)
+
+
+@pytest.mark.parametrize(("rule", "module"), [(SWEPT[0], slot_sharing), (HELD, held_shares)])
+def test_ends_are_the_same_bit_for_bit_however_many_slots_are_fetched_at_once(
+    rule: SharingRule, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(9)
+    n = 100
+    fluid = fluid_engine("auto", FakeChannel(rng.random((n, 53)), slot_s=0.1), "uplink", 1.0, rule)
+    flows = rng.exponential(size=n), rng.uniform(0, 90, n), rng.uniform(50, 150, n)
+    ends = []
+    for cells in (1, 2000, 1 << 18):
+        monkeypatch.setattr(module, "_CELLS", cells)
+        ends.append(run(fluid, *start(fluid, *flows)))
+    for end in ends[1:]:
+        np.testing.assert_array_equal(end.finish_s, ends[0].finish_s)
+        np.testing.assert_array_equal(end.remaining_bits, ends[0].remaining_bits)
+
+
+@pytest.mark.parametrize("slots", [1, 40])
+def test_flows_that_come_leave_and_end_at_the_edges_of_slots(slots: int) -> None:
+    """Two flows at 1 bit/s a Hz over slots of 1 s, or the same as a few longer slots."""
+    channel = FakeChannel(np.ones(4), slot_s=slots / 40)
+    fluid = fluid_engine("auto", channel, "uplink", 1.0, EqualShareRule())
+    flows = [2.0, 1.0, 5.0, 1.0], [0.0, 1.0, 2.0, 3.0], [math.inf, 2.0, 4.0, 3.0]
+    ended = run(fluid, *start(fluid, *flows))
+    # 1 bit alone, half a bit beside the one that leaves at 2 with half, then half a bit beside the
+    # third until 3, which has all until 4; the fourth leaves when it comes
+    assert ended.finish_s == pytest.approx([3.0, math.inf, math.inf, math.inf], rel=1e-12)
+    assert ended.remaining_bits == pytest.approx([0.0, 0.5, 3.5, 1.0], abs=1e-12)
 
 
 @pytest.mark.parametrize("rule", SWEPT)

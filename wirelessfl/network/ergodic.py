@@ -29,7 +29,7 @@ class ErgodicRates(StationRates):
     """Mean rates between all clients and one base station; what is reported is the same.
 
     They change only where clients move. Where they do not, and rates are proportional to the share,
-    each client's is computed once.
+    each client's is computed once, and so is what its transfers wander.
 
     Args:
         station: Its number.
@@ -71,10 +71,12 @@ class ErgodicRates(StationRates):
         )
         self.correlation_s, self._seed = correlation_s, seed
         self._efficiency = efficiency
+        still = [way for way in budgets if not steps.moving and self.proportional(way)]
         self._remembered = {
-            direction: Remembered(steps.clients, partial(self._alone, direction))
-            for direction in budgets
-            if not steps.moving and self.proportional(direction)
+            way: Remembered(steps.clients, partial(self._alone, way)) for way in still
+        }
+        self._remembered_wander_s = {
+            way: Remembered(steps.clients, partial(self._wander_alone_s, way)) for way in still
         }
 
     def rate_bps(
@@ -101,11 +103,9 @@ class ErgodicRates(StationRates):
         Returns:
             Seconds, [n].
         """
-        steps = np.array([self._gains.steps.of(t_s)])
-        spread = self._efficiency[direction].relative_variance(
-            self.mean_snr(direction, clients, steps, share_hz), self._direct(clients, steps)
-        )
-        return self.correlation_s * spread[:, 0]
+        if direction in self._remembered_wander_s:
+            return self._remembered_wander_s[direction](clients)
+        return self._wander_s(direction, clients, self._gains.steps.of(t_s), share_hz)
 
     def relative_time(
         self, direction: Direction, clients: Index, ready_s: Array, spread: Array
@@ -133,6 +133,17 @@ class ErgodicRates(StationRates):
         """Mean bit/s per Hz of clients that stand still."""
         none, one = np.zeros(1, np.int64), np.ones(len(clients))
         return self._mean_efficiency(direction, clients, none, one)[:, 0]
+
+    def _wander_alone_s(self, direction: Direction, clients: Index) -> Array:
+        """`wander_s` of clients that stand still."""
+        return self._wander_s(direction, clients, 0, np.ones(len(clients)))
+
+    def _wander_s(self, direction: Direction, clients: Index, step: int, share_hz: Array) -> Array:
+        steps = np.array([step])
+        spread = self._efficiency[direction].relative_variance(
+            self.mean_snr(direction, clients, steps, share_hz), self._direct(clients, steps)
+        )
+        return self.correlation_s * spread[:, 0]
 
     def _mean_efficiency(
         self, direction: Direction, clients: Index, steps: Index, share_hz: Array

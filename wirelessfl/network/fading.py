@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
 from wirelessfl import randomness
+from wirelessfl.network import draws
 from wirelessfl.network.path_loss import SPEED_OF_LIGHT_MPS
 from wirelessfl.scenario.radio import (
     Fading,
@@ -77,7 +78,7 @@ class BlockRayleigh(FadingModel):
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
-        return randomness.exponential(self._seed, f"fading.{direction}", clients[:, None], slots)
+        return draws.exponential(self._seed, f"fading.{direction}", clients, slots)
 
 
 class BlockRician(FadingModel):
@@ -94,12 +95,12 @@ class BlockRician(FadingModel):
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
-        stream, rows = f"fading.{direction}", clients[:, None]
+        stream = f"fading.{direction}"
         k = self._k_factor(clients, slots)
         direct = k / (k + 1.0)
-        scattered = randomness.exponential(self._seed, stream, rows, slots)
+        scattered = draws.exponential(self._seed, stream, clients, slots)
         scattered *= 1.0 / (k + 1.0)
-        angle = 2.0 * np.pi * randomness.uniform(self._seed, f"{stream}.angle", rows, slots)
+        angle = 2.0 * np.pi * draws.uniform(self._seed, f"{stream}.angle", clients, slots)
         return direct + scattered + 2.0 * np.sqrt(direct * scattered) * np.cos(angle)
 
 
@@ -113,7 +114,7 @@ class BlockNakagami(FadingModel):
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
-        u = randomness.uniform(self._seed, f"fading.{direction}", clients[:, None], slots)
+        u = draws.uniform(self._seed, f"fading.{direction}", clients, slots)
         return np.asarray(gammaincinv(self._m, u), dtype=np.float64) / self._m
 
 
@@ -192,17 +193,19 @@ class Outages(FadingModel):
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
-        stream, rows = f"fading.{direction}", clients[:, None]
-        origin = self._last_forgetting(stream, rows, slots)
-        bad = randomness.uniform(self._seed, f"{stream}.state", rows, origin) < self._bad
+        stream = f"fading.{direction}"
+        origin = self._last_forgetting(stream, clients, slots)
+        bad = (
+            randomness.uniform(self._seed, f"{stream}.state", clients[:, None], origin) < self._bad
+        )
         return np.where(bad, self._bad_gain, 1.0)
 
-    def _last_forgetting(self, stream: str, rows: Index, slots: Index) -> Index:
+    def _last_forgetting(self, stream: str, clients: Index, slots: Index) -> Index:
         """Last slot up to each of `slots` in which the chain forgot, [clients, slots]."""
         look_back = self._LOOK_BACK
         while True:
             seen = np.unique(slots[:, None] - np.arange(look_back))
-            forgets = randomness.uniform(self._seed, f"{stream}.forget", rows, seen) < self._FORGET
+            forgets = draws.uniform(self._seed, f"{stream}.forget", clients, seen) < self._FORGET
             last = np.maximum.accumulate(np.where(forgets, seen, seen[0] - 1), axis=1)
             origin = last.take(np.searchsorted(seen, slots), axis=1)  # rows stay contiguous
             if (origin > slots - look_back).all():

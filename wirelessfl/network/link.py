@@ -30,8 +30,8 @@ _MOST_MARKED = 1 << 21  # flows in all of them together
 
 
 def timeout_at(env: simpy.Environment, at_s: float) -> simpy.Event:
-    """An event at `at_s` or an ulp later, never before."""
-    delay_s = at_s - env.now
+    """An event at `at_s` or an ulp later, never before; now if rounding put it before now."""
+    delay_s = max(0.0, at_s - env.now)
     while env.now + delay_s < at_s:
         delay_s = math.nextafter(delay_s, math.inf)
     return env.timeout(delay_s)

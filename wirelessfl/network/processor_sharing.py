@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 
 import numpy as np
 
 from wirelessfl.arrays import stable_order
+from wirelessfl.compiled import compiled
 from wirelessfl.network.sharing import Floats, Ints
+from wirelessfl.network.sharing_kernels import walk_events
 
 _TIE = 1e-13  # relative: a flow ready this little before a busy period ends opens a new one
 _SMALLEST_SHRUNK = 1e-100  # then what is left is counted anew, long before it underflows
@@ -30,12 +31,10 @@ class Shared:
     Attributes:
         end_s: When each flow ended, infinity if it has not `[flows]`.
         left: Need left of each flow, at that time or when it was abandoned `[flows]`.
-        virtual: Virtual time passed, if others were present throughout.
     """
 
     end_s: Floats
     left: Floats
-    virtual: float
 
 
 def processor_sharing(
@@ -45,13 +44,11 @@ def processor_sharing(
     leave_s: Floats,
     begin_s: float,
     until_s: float = math.inf,
-    others: float = 0.0,
 ) -> Shared:
     """Follow flows that share a link in virtual time.
 
-    A heap holds the virtual time at which each flow present ends, and the starts and departures
-    are merged with it. Virtual time restarts at zero with every busy period, so that the heap
-    stays small and keeps its precision.
+    While flows come or leave they are walked through in order (`sharing_kernels.walk_events`); what
+    is then left is a cumulative sum.
 
     Args:
         need: Virtual time each flow needs.
@@ -60,7 +57,6 @@ def processor_sharing(
         leave_s: When each is abandoned; one that ends at that moment has ended.
         begin_s: When virtual time is zero.
         until_s: When to stop.
-        others: Weight of flows that are present throughout and will not end.
     """
     stays = start_s <= leave_s
     coming = np.flatnonzero(stays & (start_s > begin_s) & (start_s < until_s))
@@ -68,64 +64,30 @@ def processor_sharing(
     leaving = np.flatnonzero(stays & (leave_s < until_s))
     event_s = np.concatenate([start_s[coming], leave_s[leaving]])
     order = stable_order(event_s)
-    who = np.concatenate([coming, leaving])[order]
-    heap = list(zip(need[there].tolist(), there.tolist(), strict=True)) if order.size else []
-    heapify(heap)
-    present = [False] * len(need)  # lists: a scalar of an array is slow to read
-    for flow in there.tolist():
-        present[flow] = True
-    needs, weights = need.tolist(), weight.tolist()
-    ends_s, lefts, goals = [math.inf] * len(need), need.tolist(), need.tolist()
-    time_s, virtual, load = begin_s, 0.0, others + float(weight[there].sum())
-    count, heaviest = len(there), load
-    events = zip(event_s[order].tolist(), (order < len(coming)).tolist(), who.tolist(), strict=True)
-    for at_s, joins, flow in events:
-        while heap:
-            ahead, first = heap[0]
-            if present[first]:
-                next_s = time_s + (ahead - virtual) * load
-                if next_s > at_s:
-                    break
-                time_s, virtual = next_s, ahead
-                ends_s[first], present[first] = time_s, False
-                count, load = count - 1, load - weights[first]
-            heappop(heap)
-            if 2.0 * load < heaviest or not count:  # before differences lose their precision
-                load = heaviest = others + float(weight[[i for _, i in heap if present[i]]].sum())
-        if count or others:
-            if at_s > time_s:
-                virtual += (at_s - time_s) / load
-        else:
-            virtual = 0.0
-        if at_s > time_s:
-            time_s = at_s
-        if joins:
-            goals[flow] = virtual + needs[flow]
-            heappush(heap, (goals[flow], flow))
-            present[flow] = True
-            count, load = count + 1, load + weights[flow]
-            if load > heaviest:
-                heaviest = load
-        elif present[flow]:
-            lefts[flow] = goals[flow] - virtual
-            present[flow] = False
-            count, load = count - 1, load - weights[flow]
-
-    end_s, left, goal = np.array(ends_s), np.array(lefts), np.array(goals)
+    end_s, left, goal, present, time_s, virtual = walk_events(
+        need,
+        weight,
+        there,
+        event_s[order],
+        order < len(coming),
+        np.concatenate([coming, leaving])[order],
+        begin_s,
+        0.0,
+    )
     last = np.flatnonzero(present)
     last = last[stable_order(goal[last])]
-    loads = others + np.cumsum(weight[last][::-1])[::-1]
+    loads = np.cumsum(weight[last][::-1])[::-1]
     ends = time_s + np.cumsum(np.diff(goal[last], prepend=virtual) * loads)
     ended = int(np.searchsorted(ends, until_s, side="right"))
     if ended:
         time_s, virtual = float(ends[ended - 1]), float(goal[last[ended - 1]])
     if math.isfinite(until_s):
-        load = float(loads[ended]) if ended < len(last) else others
+        load = float(loads[ended]) if ended < len(last) else 0.0
         virtual += max(until_s - time_s, 0.0) / load if load else 0.0
     end_s[last[:ended]] = np.maximum(ends[:ended], start_s[last[:ended]])
     left[last[ended:]] = goal[last[ended:]] - virtual
     left[np.isfinite(end_s)] = 0.0
-    return Shared(end_s, np.maximum(left, 0.0), virtual)
+    return Shared(end_s, np.maximum(left, 0.0))
 
 
 def processor_sharing_left(weight: Floats, start_s: Floats, end_s: Floats, time_s: float) -> Floats:
@@ -194,14 +156,36 @@ def sharing_squares(weight: Floats, start_s: Floats, end_s: Floats) -> Floats:
         Per second: 1 / the length of a transfer whose rate never changed `[flows]`.
     """
     event_s, order = sweep(start_s, end_s)
-    load = np.cumsum(np.append(weight, -weight)[order])
-    idle = np.cumsum(np.where(order < len(weight), 1, -1)) == 0
-    pace = np.divide(1.0, load, out=np.zeros(len(load)), where=~idle)
-    waited = np.diff(event_s, append=event_s[-1:])
-    passed = np.empty((2, len(order)))
-    passed[:, order] = np.cumsum(waited * [pace, pace**2], axis=1) - waited * [pace, pace**2]
-    virtual, squared = passed[:, len(weight) :] - passed[:, : len(weight)]
-    per_s: Floats = squared / virtual**2
+    return _sum_squares(weight, event_s, order)
+
+
+@compiled
+def _sum_squares(weight: Floats, event_s: Floats, order: Ints) -> Floats:
+    """What `sharing_squares` says, in one pass.
+
+    Args:
+        weight: Of each flow `[flows]`.
+        event_s: When flows come and end, in order `[events]`.
+        order: Which event each is: flows that come, then, numbered on, those that end `[events]`.
+    """
+    flows, count = weight.size, 0
+    per_s, virtual_then, squared_then = np.empty(flows), np.empty(flows), np.empty(flows)
+    load, virtual, squared = 0.0, 0.0, 0.0  # weight present, and the integrals of 1/load, 1/load^2
+    for place in range(order.size):
+        if count > 0:
+            waited_s = event_s[place] - event_s[place - 1]
+            virtual += waited_s / load
+            squared += waited_s / load / load
+        flow = order[place]
+        if flow < flows:
+            load, count = load + weight[flow], count + 1
+            virtual_then[flow], squared_then[flow] = virtual, squared
+        else:
+            flow -= flows
+            load, count = load - weight[flow], count - 1
+            per_s[flow] = (squared - squared_then[flow]) / (virtual - virtual_then[flow]) ** 2
+            if count == 0:
+                load = 0.0
     return per_s
 
 
