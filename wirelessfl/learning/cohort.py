@@ -26,7 +26,7 @@ from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalWork
 from wirelessfl.learning.optimizer import stacked_optimizer
 from wirelessfl.learning.stacked import Dropout, stacked_adapters
-from wirelessfl.learning.task import sample_losses
+from wirelessfl.learning.token_loss import losses_of
 from wirelessfl.learning.workbench import Workbench
 
 
@@ -49,7 +49,11 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
     local = start.clone().requires_grad_()
     optimizer = stacked_optimizer(config)
     losses = torch.zeros(config.steps, len(works), device=device)
-    with stacked_adapters(bench.model, layout) as forward:
+    fused, head = not (bench.dropout or bench.half), bench.vocabulary_head
+    with (
+        stacked_adapters(bench.model, layout, fused) as forward,
+        losses_of(bench.model, head) as sample_losses,
+    ):
         for step in range(config.steps):
             predictions = bench.samples.predictions[rows[:, step]] * valid
             weights = valid / predictions.sum(1, keepdim=True).clamp(min=1)
@@ -58,8 +62,8 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
                 batch = bench.samples.take(rows[:, step, part].flatten())
                 dropout = Dropout(bench, works, step, number, part) if bench.dropout else None
                 with bench.precision():
-                    logits = forward(local * scale, batch, dropout)
-                each = sample_losses(logits, batch.labels).view(len(works), -1)
+                    output = forward(local * scale, batch, dropout)
+                each = sample_losses(output, batch.labels).view(len(works), -1)
                 loss = (each * weights[:, part]).sum(1)
                 gradient += torch.autograd.grad(loss.sum(), local)[0]
                 losses[step] += loss.detach()
