@@ -25,6 +25,7 @@ from torch import Tensor
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalWork
 from wirelessfl.learning.optimizer import stacked_optimizer
+from wirelessfl.learning.passes import cut, longest_first
 from wirelessfl.learning.stacked import Dropout, stacked_adapters
 from wirelessfl.learning.token_loss import losses_of
 from wirelessfl.learning.workbench import Workbench
@@ -45,6 +46,12 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
     start, scale = start.to(device), _scales(layout, works).to(device)
     rows, valid = (stacked.to(device) for stacked in _stack_batches(works))
     trained = None if trained is None else trained.to(device)
+    passes = [bench.passes(rows.shape[2])] * config.steps
+    mask = bench.samples.inputs.get("attention_mask")
+    if mask is not None and not bench.dropout:  # whose draws belong to the passes of the config
+        rows, longest = longest_first(rows, valid, mask)
+        most = config.micro_batch or rows.shape[2]
+        passes = [cut(lengths, len(works), most) for lengths in longest]
 
     local = start.clone().requires_grad_()
     optimizer = stacked_optimizer(config)
@@ -58,7 +65,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
             predictions = bench.samples.predictions[rows[:, step]] * valid
             weights = valid / predictions.sum(1, keepdim=True).clamp(min=1)
             gradient = torch.zeros_like(start)
-            for number, part in enumerate(bench.passes(rows.shape[2])):
+            for number, part in enumerate(passes[step]):
                 batch = bench.samples.take(rows[:, step, part].flatten())
                 dropout = Dropout(bench, works, step, number, part) if bench.dropout else None
                 with bench.precision():
