@@ -53,6 +53,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
         most = config.micro_batch or rows.shape[2]
         passes = [cut(lengths, len(works), most) for lengths in longest]
 
+    predictions = bench.samples.predictions.to(device)
     local = start.clone().requires_grad_()
     optimizer = stacked_optimizer(config)
     losses = torch.zeros(config.steps, len(works), device=device)
@@ -62,8 +63,8 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
         losses_of(bench.model, head) as sample_losses,
     ):
         for step in range(config.steps):
-            predictions = bench.samples.predictions[rows[:, step]] * valid
-            weights = valid / predictions.sum(1, keepdim=True).clamp(min=1)
+            predicted = (predictions[rows[:, step]] * valid).sum(1, keepdim=True)
+            weights = valid / predicted.clamp(min=1)
             gradient = torch.zeros_like(start)
             for number, part in enumerate(passes[step]):
                 batch = bench.samples.take(rows[:, step, part].flatten())

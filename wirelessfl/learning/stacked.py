@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,9 +61,7 @@ Forward = Callable[[Tensor, Samples, Dropout | None], Tensor]
 
 
 @contextmanager
-def stacked_adapters(
-    model: PeftModel, layout: Layout, fused: bool = False
-) -> Iterator[Forward]:
+def stacked_adapters(model: PeftModel, layout: Layout, fused: bool = False) -> Iterator[Forward]:
     """Puts per-client adapters on the model for the length of the block.
 
     Args:
@@ -82,6 +80,7 @@ def stacked_adapters(
         InputError: A trained module is of a kind that cannot be stacked.
     """
     pass_ = _Pass()
+    plain = model.get_base_model()
     handles: list[RemovableHandle] = []
     patched: list[nn.Module] = []
     try:
@@ -104,10 +103,11 @@ def stacked_adapters(
 
         def forward(parameters: Tensor, batch: Samples, dropout: Dropout | None = None) -> Tensor:
             pass_.begin(layout, parameters, batch, dropout)
-            logits: Tensor = model(**batch.inputs).logits
+            logits: Tensor = plain(**batch.inputs).logits
             return logits
 
-        with model.disable_adapter():
+        # PEFT's own adapters are still under the hooks; nothing is left of them where all are fused
+        with model.disable_adapter() if handles else nullcontext():
             yield forward
     finally:
         for module in patched:
@@ -180,7 +180,8 @@ def _frozen(module: nn.Module) -> tuple[Tensor, Tensor | None]:
     assert isinstance(module, LoraLinear)
     base = module.get_base_layer()
     weight = base.get_parameter("weight")
-    return weight.T if module.fan_in_fan_out else weight, base.bias
+    bias = dict(base.named_parameters()).get("bias")
+    return weight.T if module.fan_in_fan_out else weight, bias
 
 
 def _stack_trained(model: PeftModel, wrapper: str, pass_: _Pass) -> list[nn.Module]:

@@ -20,6 +20,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from transformers import PreTrainedModel
 
 from wirelessfl.learning.task import IGNORED, Samples, sample_losses
 
@@ -51,7 +52,9 @@ def vocabulary_head(model: PeftModel, samples: Samples) -> nn.Linear | None:
 
     Some models cap or scale what their head gives, so it is tried with one sample.
     """
-    head = model.get_base_model().get_output_embeddings()
+    base = model.get_base_model()
+    assert isinstance(base, PreTrainedModel)
+    head = base.get_output_embeddings()  # type: ignore[no-untyped-call]
     if samples.labels.ndim == 1 or type(head) is not nn.Linear:
         return None
     if head.weight.requires_grad or head.weight.dtype != torch.float32:
@@ -96,9 +99,12 @@ class _TokenLosses(torch.autograd.Function):
         for first in range(0, len(states), size):
             chunk = slice(first, first + size)
             own = tokens[chunk, None]
-            logs = torch.log_softmax(F.linear(states[chunk], weight, bias), dim=1)
-            each[chunk] = -logs.gather(1, own)[:, 0]
-            error = logs.exp_().scatter_add_(1, own, logs.new_full(own.shape, -1.0))
+            logits = F.linear(states[chunk], weight, bias)
+            error = torch.softmax(logits, dim=1)
+            # Its largest is 1 / sum exp(logit - max): no second pass of exponentials.
+            log_sums = logits.amax(1) - error.amax(1).log()
+            each[chunk] = log_sums - logits.gather(1, own)[:, 0]
+            error.scatter_add_(1, own, error.new_full(own.shape, -1.0))
             torch.mm(error, weight, out=gradient[chunk])
         ctx.save_for_backward(sample, place, gradient)
         ctx.shape = hidden.shape
