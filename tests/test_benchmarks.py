@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "results" / "benchmarks"
@@ -41,11 +42,32 @@ def test_a_reduced_case_runs(script, capsys, name: str, case: str):
 
 @pytest.mark.slow
 def test_both_gradient_engines_are_timed(script, capsys):
-    script("learning").main(["--here", "clients-5", "--scale", "0"])
+    script("learning").main(["--here", "tiny-vit-batch-4", "--scale", "0"])
     found = json.loads(capsys.readouterr().out)
-    assert found["value"] == pytest.approx(
-        found["cohort_client_steps_per_s"] / found["reference_client_steps_per_s"]
-    )
+    for loop, ratio in (("bare", "value"), ("reference", "reference_over_cohort_20")):
+        rates = found["cohort_client_steps_per_s"], found[f"{loop}_client_steps_per_s"]
+        assert found[ratio] == pytest.approx(rates[0] / rates[1])
+
+
+@pytest.mark.slow
+def test_the_bare_loop_does_what_the_engines_do(script):
+    learning = script("learning")
+    bare = learning.Bare("encoder", 4, small=True)
+    learner, _ = learning.build("encoder", "cohort", 4, small=True)
+    work = learning.jobs(learner, 3)
+    updates = learner.train(work, {0: learner.initial})
+    for job, update in zip(work, updates, strict=True):
+        [changes] = bare.train([bare.rows(job.client)])
+        norms = [float((change**2).sum()) for change in changes]
+        assert sum(norms) ** 0.5 == pytest.approx(float(np.linalg.norm(update.delta)), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_cohort_is_measured(script, capsys):
+    script("learning").main(["--here", "encoder-memory", "--scale", "0"])
+    found = json.loads(capsys.readouterr().out)
+    bound_mib = 1.5 * found["adapters_mib"] + found["activations_mib"]
+    assert found["value"] == pytest.approx(found["grown_mib"] / bound_mib)
 
 
 def test_repeats_are_written_and_other_cases_kept(script, tmp_path, monkeypatch):

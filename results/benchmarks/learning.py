@@ -1,68 +1,228 @@
 """Cost of gradients: clients stacked into one pass against one client after another.
 
-The tiny ViT on digits as in the quickstart: full rank, five local steps of 16 samples, one torch
-thread. Both engines train the same clients in turn, in one process, and the first turn warms up.
+Against two loops over the clients, which do the same steps on the same batches from the same start,
+full rank, on one torch thread, in one process, turn by turn:
+
+    bare       what a user of PEFT would write: model(labels=...).loss, backward, clip, torch's SGD
+    reference  `engine: reference`
+
+Times are processor time (one thread, so what a core to itself would take), medians over the turns
+after one that warms up. The memory cases train a cohort in a fresh process and compare what the
+process grows by with 1.5 x the stacked adapters + the activations that autograd would keep.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import harness
+import numpy as np
+import torch
+import transformers as hf
 from harness import Case
+from numpy.typing import NDArray
 
-import wirelessfl as wfl
+from wirelessfl.learning.adapter import add_adapter
+from wirelessfl.learning.assemble import assemble
+from wirelessfl.learning.base import Base
 from wirelessfl.learning.jobs import GradientJob
-from wirelessfl.simulation.engine import shared_learner
+from wirelessfl.learning.learner import Learner
+from wirelessfl.learning.local import local_batches
+from wirelessfl.learning.task import Samples, Task
+from wirelessfl.scenario.learning import LearningConfig
 
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "quickstart.yaml"
-TURNS = 5
-TINY = "learning.model={kind: tiny-vit, hidden: 16, layers: 1, heads: 2, pretrain_steps: 2}"
+TURNS, STEPS = 2, 2
+CLIENTS, ROUNDS = 40, (1, 5, 20)
+SECTIONS = {
+    "tiny-vit": {"task": {"kind": "digits"}, "model": {"kind": "tiny-vit"}},
+    "tiny-lm": {
+        "task": {"kind": "pydoc"},
+        "model": {"kind": "tiny-lm"},
+        "partition": {"kind": "natural"},
+    },
+    "encoder": {"partition": {"kind": "iid", "sizes": "balanced"}},
+}
+WHAT = {
+    "tiny-vit": "tiny-vit on digits",
+    "tiny-lm": "tiny-lm on pydoc",
+    "encoder": "BERT of 4 layers 128 wide on 8 to 64 tokens",
+}
+SMALL = {
+    "tiny-vit": {"hidden": 16, "layers": 1, "heads": 2, "pretrain_steps": 2},
+    "tiny-lm": {"hidden": 16, "layers": 1, "heads": 2, "vocabulary": 300, "pretrain_steps": 2},
+    "encoder": {},
+}
 
 
-def ratio(clients: int) -> Callable[[float], Mapping[str, float]]:
-    """Time of one at a time over time of the cohort, for so many clients of a round."""
+def encoder(small: bool) -> tuple[Base, Task]:
+    """A BERT with random weights and texts of 8 to 64 random tokens in four classes."""
+    layers, vocabulary, count, longest = (1 if small else 4), 2000, 2000, 64
+    torch.manual_seed(0)
+    model = hf.BertForSequenceClassification(
+        hf.BertConfig(
+            vocab_size=vocabulary,
+            hidden_size=128,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            intermediate_size=512,
+            num_labels=4,
+        )
+    )
+    rng = np.random.default_rng(0)
+    mask = torch.from_numpy(np.arange(longest) < rng.integers(8, longest + 1, size=count)[:, None])
+    tokens = torch.from_numpy(rng.integers(3, vocabulary, size=(count, longest))) * mask
+    classes = rng.integers(4, size=count)
+    samples = Samples(
+        {"input_ids": tokens, "attention_mask": mask.long()}, torch.from_numpy(classes)
+    )
+    task = Task(samples, samples, classes, None, ("loss", "accuracy"), None, "random")
+    return Base(model.eval(), ("classifier",), None), task
 
-    def measure(scale: float) -> Mapping[str, float]:
-        small = () if scale == 1 else (TINY,)
-        engines = {
-            name: shared_learner(wfl.load(SCENARIO, (f"learning.engine={name}", *small)))
-            for name in ("reference", "cohort")
+
+def build(name: str, engine: str, batch: int, small: bool) -> tuple[Learner, Task]:
+    """A learner of one of the models, and its data."""
+    section = {**SECTIONS[name]}
+    if small and "model" in section:
+        section["model"] = {**section["model"], **SMALL[name]}
+    local = {"steps": STEPS, "batch": batch, "lr": 0.05}
+    config = LearningConfig.model_validate(
+        {**section, "local": local, "engine": engine, "cohort_width": "auto"}
+    )
+    base, task = encoder(small) if name == "encoder" else assemble(config)
+    model = add_adapter(base, config.lora, 0)
+    return Learner(config, task, model, CLIENTS, 0), task
+
+
+class Bare:
+    """A loop over clients as one writes it with PEFT, torch and transformers alone."""
+
+    def __init__(self, name: str, batch: int, small: bool):
+        learner, self._task = build(name, "reference", batch, small)
+        self._model, self._owned, self._batch = learner._model, learner._owned, batch
+        self._trained = [p for p in self._model.parameters() if p.requires_grad]
+        self._start = [p.detach().clone() for p in self._trained]
+
+    def rows(self, client: int) -> NDArray[np.int64]:
+        """The batches that the engines draw for round 1."""
+        return local_batches(self._owned[client], 0, client, 1, STEPS, self._batch)
+
+    def train(self, rows: Sequence[NDArray[np.int64]]) -> list[list[torch.Tensor]]:
+        """Local training of the clients with these batches; the changes of their parameters."""
+        return [self._train(own) for own in rows]
+
+    def _train(self, rows: NDArray[np.int64]) -> list[torch.Tensor]:
+        with torch.no_grad():
+            for parameter, value in zip(self._trained, self._start, strict=True):
+                parameter.copy_(value)
+        optimizer = torch.optim.SGD(self._trained, lr=0.05)
+        for batch in torch.from_numpy(rows):
+            samples = self._task.train.take(batch)
+            optimizer.zero_grad()
+            loss = self._model(**samples.inputs, labels=samples.labels).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
+            optimizer.step()
+        return [p.detach() - value for p, value in zip(self._trained, self._start, strict=True)]
+
+
+def jobs(learner: Learner, clients: int) -> list[GradientJob]:
+    """Full-rank work for those who have most data, so that batches are full."""
+    most = np.argsort(-learner.samples, kind="stable")[:clients]
+    return [GradientJob(version=0, round=1, client=int(c), rank=learner.rank) for c in most]
+
+
+def ratios(name: str, batch: int, scale: float) -> Mapping[str, float]:
+    """Times of both loops over the time of the cohort, for rounds of 1, 5 and 20 clients."""
+    torch.set_num_threads(1)
+    started, small = time.perf_counter(), scale != 1
+    bare = Bare(name, batch, small)
+    engines = {e: build(name, e, batch, small)[0] for e in ("reference", "cohort")}
+    found: dict[str, float] = {"width": engines["cohort"]._width}
+    for clients in ROUNDS:
+        work = jobs(engines["cohort"], clients)
+        rows = [bare.rows(job.client) for job in work]
+        loops: dict[str, Callable[[], object]] = {
+            "bare": partial(bare.train, rows),
+            **{e: partial(one.train, work, {0: one.initial}) for e, one in engines.items()},
         }
-        rank = engines["cohort"].workload.rank
-        steps = clients * engines["cohort"].workload.local.steps
-        jobs = [GradientJob(version=0, round=1, client=c, rank=rank) for c in range(clients)]
-        taken: dict[str, list[float]] = {name: [] for name in engines}
-        started = time.perf_counter()
-        for turn in range(TURNS + 1):
-            for name, learner in engines.items():
-                begun = time.perf_counter()
-                learner.train(jobs, {0: learner.initial}, learner.method())
-                if turn:
-                    taken[name].append(time.perf_counter() - begun)
-        middle_s = {name: statistics.median(times) for name, times in taken.items()}
-        return {
-            "value": middle_s["reference"] / middle_s["cohort"],
-            "elapsed_s": time.perf_counter() - started,
-            "cohort_client_steps_per_s": steps / middle_s["cohort"],
-            "reference_client_steps_per_s": steps / middle_s["reference"],
-        }
+        middle_s = medians(loops)
+        for loop in ("bare", "reference"):
+            found[f"{loop}_over_cohort_{clients}"] = middle_s[loop] / middle_s["cohort"]
+    rates = {f"{loop}_client_steps_per_s": clients * STEPS / s for loop, s in middle_s.items()}
+    smallest = min(found[f"bare_over_cohort_{clients}"] for clients in ROUNDS)
+    return {
+        "value": found[f"bare_over_cohort_{ROUNDS[-1]}"],
+        "smallest": smallest,
+        "elapsed_s": time.perf_counter() - started,
+        **found,
+        **rates,
+    }
 
-    return measure
+
+def medians(loops: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Processor time of each in seconds."""
+    taken: dict[str, list[float]] = {loop: [] for loop in loops}
+    for turn in range(TURNS + 1):
+        for loop, run in loops.items():
+            begun = time.process_time()
+            run()
+            if turn:
+                taken[loop].append(time.process_time() - begun)
+    return {loop: statistics.median(times) for loop, times in taken.items()}
+
+
+def memory(name: str, scale: float) -> Mapping[str, float]:
+    """What training a cohort takes beside the model and the data, over the bound, at batch 16."""
+    torch.set_num_threads(1)
+    started, batch = time.perf_counter(), 16
+    learner, _ = build(name, "cohort", batch, scale != 1)
+    work = jobs(learner, learner._width)
+    warm = [GradientJob(version=0, round=2, client=work[0].client, rank=1)]
+    learner.train(warm, {0: learner.initial}, learner.method())  # buffers of the libraries
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+    before = resident_bytes("VmRSS")
+    learner.train(work, {0: learner.initial}, learner.method())
+    grown = resident_bytes("VmHWM") - before
+    adapters = learner.initial.nbytes * len(work)
+    activations = float(learner.workload.step.activation_bytes(batch, learner.rank)) * len(work)
+    return {
+        "value": grown / (1.5 * adapters + activations),
+        "elapsed_s": time.perf_counter() - started,
+        "width": len(work),
+        "grown_mib": grown / 2**20,
+        "adapters_mib": adapters / 2**20,
+        "activations_mib": activations / 2**20,
+    }
+
+
+def resident_bytes(which: str) -> int:
+    """VmRSS, the memory this process has now, or VmHWM, the most it had."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which))
 
 
 CASES = {
-    f"clients-{clients}": Case(
-        f"{clients} clients a round: one at a time over cohort",
-        ratio(clients),
+    f"{name}-batch-{batch}": Case(
+        f"{WHAT[name]}, 20 clients a round, batch {batch}: bare PEFT loop over cohort",
+        partial(ratios, name, batch),
         unit="x",
-        target=1.0,
+        target=2.0,
         more_is_better=True,
     )
-    for clients in (5, 10, 20)
+    for name in WHAT
+    for batch in (4, 16)
+} | {
+    f"{name}-memory": Case(
+        f"{WHAT[name]}, a cohort at batch 16: memory over 1.5 x stacked adapters + activations",
+        partial(memory, name),
+        unit="x",
+        target=1.0,
+    )
+    for name in WHAT
 }
 
 

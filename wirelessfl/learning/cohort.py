@@ -25,8 +25,9 @@ from torch import Tensor
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalWork
 from wirelessfl.learning.optimizer import stacked_optimizer
+from wirelessfl.learning.passes import cut, longest_first
 from wirelessfl.learning.stacked import Dropout, stacked_adapters
-from wirelessfl.learning.task import sample_losses
+from wirelessfl.learning.token_loss import losses_of
 from wirelessfl.learning.workbench import Workbench
 
 
@@ -45,21 +46,32 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
     start, scale = start.to(device), _scales(layout, works).to(device)
     rows, valid = (stacked.to(device) for stacked in _stack_batches(works))
     trained = None if trained is None else trained.to(device)
+    passes = [bench.passes(rows.shape[2])] * config.steps
+    mask = bench.samples.inputs.get("attention_mask")
+    if mask is not None and not bench.dropout:  # whose draws belong to the passes of the config
+        rows, longest = longest_first(rows, valid, mask)
+        most = config.micro_batch or rows.shape[2]
+        passes = [cut(lengths, len(works), most) for lengths in longest]
 
+    predictions = bench.samples.predictions.to(device)
     local = start.clone().requires_grad_()
     optimizer = stacked_optimizer(config)
     losses = torch.zeros(config.steps, len(works), device=device)
-    with stacked_adapters(bench.model, layout) as forward:
+    fused, head = not (bench.dropout or bench.half), bench.vocabulary_head
+    with (
+        stacked_adapters(bench.model, layout, fused) as forward,
+        losses_of(bench.model, head) as sample_losses,
+    ):
         for step in range(config.steps):
-            predictions = bench.samples.predictions[rows[:, step]] * valid
-            weights = valid / predictions.sum(1, keepdim=True).clamp(min=1)
+            predicted = (predictions[rows[:, step]] * valid).sum(1, keepdim=True)
+            weights = valid / predicted.clamp(min=1)
             gradient = torch.zeros_like(start)
-            for number, part in enumerate(bench.passes(rows.shape[2])):
+            for number, part in enumerate(passes[step]):
                 batch = bench.samples.take(rows[:, step, part].flatten())
                 dropout = Dropout(bench, works, step, number, part) if bench.dropout else None
                 with bench.precision():
-                    logits = forward(local * scale, batch, dropout)
-                each = sample_losses(logits, batch.labels).view(len(works), -1)
+                    output = forward(local * scale, batch, dropout)
+                each = sample_losses(output, batch.labels).view(len(works), -1)
                 loss = (each * weights[:, part]).sum(1)
                 gradient += torch.autograd.grad(loss.sum(), local)[0]
                 losses[step] += loss.detach()

@@ -40,11 +40,11 @@ def _train(bench: Workbench, work: LocalWork) -> LocalResult:
         )
     else:
         optimizer = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=config.weight_decay)
-    losses = []
+    losses, every = [], bench.samples.predictions
     with _gained(bench, start.gain), _dropping(bench, work) as begin_pass:
         for step, rows in enumerate(torch.from_numpy(work.rows)):
             optimizer.zero_grad()
-            predictions = bench.samples.predictions[rows].sum().clamp(min=1)
+            predictions = every[rows].sum().clamp(min=1)
             losses.append(0.0)
             for number, part in enumerate(bench.passes(len(rows))):
                 batch = bench.samples.take(rows[part])

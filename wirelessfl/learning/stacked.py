@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.utils.hooks import RemovableHandle
 
 from wirelessfl.errors import InputError
+from wirelessfl.learning.adapted import adapted_linear
 from wirelessfl.learning.layout import ADAPTER, Layout
 from wirelessfl.learning.local import LocalWork
 from wirelessfl.learning.task import Samples
@@ -58,8 +61,15 @@ Forward = Callable[[Tensor, Samples, Dropout | None], Tensor]
 
 
 @contextmanager
-def stacked_adapters(model: PeftModel, layout: Layout) -> Iterator[Forward]:
+def stacked_adapters(model: PeftModel, layout: Layout, fused: bool = False) -> Iterator[Forward]:
     """Puts per-client adapters on the model for the length of the block.
+
+    Args:
+        model: The model.
+        layout: Places of its adapter's parameters.
+        fused: Whether a layer with float32 weights and its adapter are one operation (see
+            `adapted_linear`), which leaves no place for dropout or autocast; else the adapter is
+            added as PEFT does, which is also what a device is taken to compute.
 
     Yields:
         A function of the stacked parameters, gain and scaling already in A `[clients, compact]`,
@@ -70,23 +80,34 @@ def stacked_adapters(model: PeftModel, layout: Layout) -> Iterator[Forward]:
         InputError: A trained module is of a kind that cannot be stacked.
     """
     pass_ = _Pass()
-    handles = [
-        model.get_submodule(module.name).register_forward_hook(
-            lambda _, args, y, number=number, name=module.name: pass_.lora(number, name, args[0], y)
-        )
-        for number, module in enumerate(layout.modules)
-    ]
+    plain = model.get_base_model()
+    handles: list[RemovableHandle] = []
     patched: list[nn.Module] = []
     try:
+        for number, adapted in enumerate(layout.modules):
+            module = model.get_submodule(adapted.name)
+            weight, bias = _frozen(module)
+            if fused and weight.dtype == torch.float32:
+                vars(module)["forward"] = partial(pass_.fused, adapted.name, weight, bias)
+                patched.append(module)
+                continue
+            handles.append(
+                module.register_forward_hook(
+                    lambda _, args, y, number=number, name=adapted.name: pass_.lora(
+                        number, name, args[0], y
+                    )
+                )
+            )
         for wrapper in dict.fromkeys(parameter.wrapper for parameter in layout.head):
             patched += _stack_trained(model, wrapper, pass_)
 
         def forward(parameters: Tensor, batch: Samples, dropout: Dropout | None = None) -> Tensor:
             pass_.begin(layout, parameters, batch, dropout)
-            logits: Tensor = model(**batch.inputs).logits
+            logits: Tensor = plain(**batch.inputs).logits
             return logits
 
-        with model.disable_adapter():
+        # PEFT's own adapters are still under the hooks; nothing is left of them where all are fused
+        with model.disable_adapter() if handles else nullcontext():
             yield forward
     finally:
         for module in patched:
@@ -130,6 +151,11 @@ class _Pass:
             torch.baddbmm(self.by_client(y, name).to(low.dtype), low, b).view(y.shape).to(y.dtype)
         )
 
+    def fused(self, name: str, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+        a, b = self.factors[name]
+        y = adapted_linear(self.by_client(x, name), weight, bias, a, b)
+        return y.view(*x.shape[:-1], y.shape[-1])
+
     def by_client(self, x: Tensor, name: str) -> Tensor:
         """`[clients, samples and tokens, width]`."""
         if x.shape[0] % self.samples:
@@ -147,6 +173,15 @@ class _Pass:
         shape = (clients, batch, width) if rows == batch else (clients, batch, rows // batch, width)
         dropped = self.dropout(inputs.view(shape), number, self.lengths if sequence else None)
         return dropped.view(inputs.shape)
+
+
+def _frozen(module: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Weight `[d_out, d_in]` and bias of the layer that an adapter is on."""
+    assert isinstance(module, LoraLinear)
+    base = module.get_base_layer()
+    weight = base.get_parameter("weight")
+    bias = dict(base.named_parameters()).get("bias")
+    return weight.T if module.fan_in_fan_out else weight, bias
 
 
 def _stack_trained(model: PeftModel, wrapper: str, pass_: _Pass) -> list[nn.Module]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from wirelessfl import randomness
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalWork
 from wirelessfl.learning.task import Samples
+from wirelessfl.learning.token_loss import vocabulary_head
 from wirelessfl.scenario.learning import LocalConfig
 
 
@@ -42,6 +44,11 @@ class Workbench:
     def device(self) -> torch.device:
         """Where the model is."""
         return self.samples.labels.device
+
+    @cached_property
+    def vocabulary_head(self) -> nn.Linear | None:
+        """See `token_loss.vocabulary_head`; None where autocast would choose its precision."""
+        return None if self.half else vocabulary_head(self.model, self.samples)
 
     def precision(self) -> AbstractContextManager[object]:
         """The block computes in the chosen precision."""

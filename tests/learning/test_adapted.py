@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from wirelessfl.learning.adapted import adapted_linear
+
+# Merged with the whole gradient, merged with low-rank gradients, apart.
+SHAPES = [(3, 9, 4, 5, 2), (2, 20, 6, 9, 1), (3, 2, 7, 8, 2), (1, 5, 4, 4, 3)]
+
+
+def tensors(n: int, rows: int, d_in: int, d_out: int, k: int) -> list[torch.Tensor]:
+    rng = torch.Generator().manual_seed(n * rows)
+    shapes = [(n, rows, d_in), (d_out, d_in), (d_out,), (n, k, d_in), (n, k, d_out)]
+    return [torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in shapes]
+
+
+def test_the_shapes_take_all_three_ways():
+    ways = set()
+    for _, rows, d_in, d_out, k in SHAPES:
+        merged = d_in * d_out <= rows * (d_in + d_out)
+        ways.add((merged, merged and d_in * d_out <= 2 * k * (d_in + d_out)))
+    assert len(ways) == 3
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_is_the_frozen_layer_plus_b_a_with_the_gradients_of_that(
+    shape: tuple[int, ...], biased: bool
+):
+    x, weight, bias, a, b = tensors(*shape)
+    own = bias if biased else None
+    low = torch.einsum("nri,nki->nrk", x, a)
+    expected = x @ weight.T + torch.einsum("nrk,nko->nro", low, b)
+    expected = expected + bias if biased else expected
+    torch.testing.assert_close(adapted_linear(x, weight, own, a, b), expected)
+    inputs = [tensor.requires_grad_() for tensor in (x, a, b)]
+    assert torch.autograd.gradcheck(lambda x, a, b: adapted_linear(x, weight, own, a, b), inputs)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_nothing_goes_back_to_an_input_below_the_first_adapter(shape: tuple[int, ...]):
+    x, weight, bias, a, b = tensors(*shape)
+    y = adapted_linear(x, weight, bias, a.requires_grad_(), b.requires_grad_())
+    y.sum().backward()
+    assert x.grad is None
+    assert a.grad is not None and a.grad.shape == a.shape
+    assert b.grad is not None and b.grad.shape == b.shape
