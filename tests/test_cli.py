@@ -51,6 +51,16 @@ def test_run_writes_a_whole_trace_and_its_scenario_runs_again_to_the_same_bytes(
 
 
 @pytest.mark.slow
+def test_a_private_run_ends_with_what_it_cost(small_file: Path, tmp_path: Path):
+    pytest.importorskip("opacus")
+    private = ("--set", "learning.privacy={epsilon: 4, delta: 1e-6}")
+    done = wirelessfl("run", small_file, "--out", "a", *private, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "privacy: epsilon 3.9" in done.stdout or "privacy: epsilon 4 " in done.stdout
+    assert "at delta 1e-06" in done.stdout
+
+
+@pytest.mark.slow
 def test_draw_makes_a_picture_of_the_network(small_file: Path, tmp_path: Path):
     grid = ("--set", "network.topology={kind: hex_grid, rings: 1}")
     done = wirelessfl("draw", small_file, "--out", "map.png", *grid, cwd=tmp_path)

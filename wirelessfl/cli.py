@@ -81,6 +81,9 @@ def run(
         time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
         reached = "not reached" if time_s is None else f"reached after {duration(time_s)}"
         console.print(f"target {target}: {reached}")
+    private = trace.summary.get("privacy")
+    if private is not None and private["epsilon"] is not None:
+        console.print(f"privacy: epsilon {private['epsilon']:.3g} at delta {private['delta']:g}")
     print_warnings([trace])
     console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
     if trace.summary["diverged"]:

@@ -102,7 +102,9 @@ def _ending(member: Member, outcome: Outcome) -> str:
         return f"failed: {str(outcome) or type(outcome).__name__}"
     totals = outcome.summary["totals"]
     how = "target reached" if outcome.summary["target_reached"] else "target not reached"
-    return f"{how}, round {totals['rounds']}, clock {duration(totals['time_s'])}"
+    spent = outcome.summary.get("privacy", {}).get("epsilon")
+    cost = "" if spent is None else f", epsilon {spent:.3g}"
+    return f"{how}, round {totals['rounds']}, clock {duration(totals['time_s'])}{cost}"
 
 
 @contextmanager

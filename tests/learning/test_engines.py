@@ -114,6 +114,20 @@ def test_the_width_of_a_cohort_changes_nothing_but_rounding(
     assert_close(wide.train(mixed_jobs, models), single.train(mixed_jobs, models))
 
 
+def test_an_automatic_width_follows_the_activations(build: BuildLearner):
+    small = build(cohort_width="auto")
+    assert small._width == 32
+    kept = float(small.workload.step.activation_bytes(16, small.rank))
+    assert kept < 1e6
+    large = build(
+        cohort_width="auto",
+        model={"kind": "tiny-vit", "hidden": 96, "layers": 4, "heads": 2, "pretrain_steps": 2},
+    )
+    kept = float(large.workload.step.activation_bytes(16, large.rank))
+    assert large._width == int(32e6 // kept)
+    assert 4 < large._width < 32
+
+
 def test_the_same_jobs_in_any_order_give_the_same_bytes(
     learner: Learner, mixed_jobs: list[GradientJob], models: Models
 ):

@@ -13,7 +13,7 @@ from tests.learning.small_layout import LAYOUT
 from wirelessfl.errors import InputError
 from wirelessfl.learning.aggregation import Aggregation, Sampling
 from wirelessfl.learning.jobs import GradientJob
-from wirelessfl.learning.methods.averaging import FedIt
+from wirelessfl.learning.methods.averaging import FedIt, Ffa
 from wirelessfl.learning.privacy import _ORDERS, Privacy
 from wirelessfl.scenario.learning import PrivacyConfig
 from wirelessfl.scenario.strategy import FixedStep
@@ -74,6 +74,19 @@ def test_noise_comes_though_nobody_does_and_follows_from_seed_and_round():
     assert (one == aggregate(privacy(rounds=99, **options), arrived=0)).all()
     assert not np.isin(aggregate(privacy(**options), round=2, arrived=0), one).any()
     assert not np.isin(aggregate(privacy(seed=1, **options), arrived=0), one).any()
+
+
+def test_what_nobody_sends_stays_without_noise():
+    aggregation = Aggregation(
+        Ffa(LAYOUT, 0), FixedStep(), privacy=privacy(clip_norm=1.0, noise_multiplier=1.0)
+    )
+    none, model = np.zeros(0), np.zeros(LAYOUT.size, np.float32)
+    change = aggregation.aggregate(model, [], [], none, 1.0, Sampling(1, none, 1.0, 0.3)).change
+    for module in LAYOUT.modules:
+        rows = LAYOUT.components(change, module)
+        assert not rows[:, : module.d_in].any()
+        assert rows[:, module.d_in :].all()
+    assert change[-2:].all()
 
 
 @pytest.mark.parametrize("mechanism", ["rdp", "prv"])

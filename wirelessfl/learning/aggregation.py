@@ -143,8 +143,9 @@ class Aggregation:
         if expected is not None:
             total += expected
         if self._privacy is not None:
-            total += self._privacy.noise(
-                sampling.round, sampling.largest_weight, sampling.largest_probability, len(model)
+            places = self._moving_places()
+            total[places] += self._privacy.noise(
+                sampling.round, sampling.largest_weight, sampling.largest_probability, len(places)
             )
         change = step * self._optimizer.move(total)
         return Aggregated(change, squared_norms, float(np.square(total).sum()))
@@ -152,6 +153,11 @@ class Aggregation:
     def summary(self) -> dict[str, Any]:
         """What the run's summary says about it."""
         return {} if self._privacy is None else {"privacy": self._privacy.summary()}
+
+    def _moving_places(self) -> NDArray[np.int64]:
+        """Where updates can differ from zero at all; elsewhere noise would protect nothing."""
+        whole = GradientJob(version=0, client=0, round=0, rank=self.method.layout.rank)
+        return np.sort(self.method.support(whole).places)
 
     def _received(self, job: GradientJob, delta: Vector) -> Vector:
         """What the server makes of an update in `uplink_dtype`."""

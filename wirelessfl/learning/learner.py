@@ -41,6 +41,8 @@ from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.scenario.strategy import FixedAdapter
 
 _EVALUATION_BATCH = 128
+_CACHE_BYTES = 32e6  # of a pass: measured, beyond 30 to 80 MB passes become slower (2-core x86)
+_MEMORY_BYTES = 2e9
 _MOST_LOSS = 700.0  # whose exponential is still a number
 
 _PLAIN = FixedAdapter()
@@ -101,7 +103,6 @@ class Learner:
             half=config.precision == "bfloat16",
             seed=seed,
         )
-        self._width = 10 if config.cohort_width == "auto" else config.cohort_width
         self._evaluated: dict[bytes, dict[str, float]] = {}
 
     @property
@@ -114,6 +115,20 @@ class Learner:
     def holdings(self) -> pd.DataFrame:
         """Samples that each client holds of each class, as a trace has them."""
         return holdings_table(self._owned, self._task)
+
+    @cached_property
+    def _width(self) -> int:
+        """Clients in one stacked pass.
+
+        auto depends on the model alone, never on the host: as many as fill a cache with what
+        autograd keeps, but at least 4 and at most 32, if that many fit in memory.
+        """
+        if self._config.cohort_width != "auto":
+            return self._config.cohort_width
+        local = self._config.local
+        batch = min(local.batch, local.micro_batch or local.batch)
+        kept = float(self.workload.step.activation_bytes(batch, self.rank))
+        return int(max(1, min(max(_CACHE_BYTES // kept, 4), 32, _MEMORY_BYTES // kept)))
 
     @cached_property
     def workload(self) -> Workload:

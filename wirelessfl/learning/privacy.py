@@ -24,6 +24,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class Privacy:
             round: Which one.
             weight: Largest weight that anybody could have had.
             probability: Largest probability with which anybody was drawn.
-            parameters: Length of the sum.
+            parameters: Numbers that updates can change.
         """
         deviation = self.noise_multiplier(probability) * self._config.clip_norm * weight
         self._sampled.append(probability)
@@ -128,6 +129,7 @@ class Privacy:
             "epsilon": epsilon if math.isfinite(epsilon) else None,
             "delta": self._config.delta,
             "accountant": self._config.accountant,
+            "opacus": version("opacus"),
             "clip_norm": self._config.clip_norm,
             "noise_multiplier": self._noise_multiplier,
             "rounds": len(self._sampled),

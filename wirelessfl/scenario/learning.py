@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from wirelessfl.scenario.base import Config, FileHash, FileName, FolderName, MisfitError
 from wirelessfl.scenario.located import suggestion
@@ -408,8 +408,8 @@ class LearningConfig(Config):
     engine: Literal["cohort", "reference"] = Field(
         "cohort", description="Clients stacked into one pass, or one after another through PEFT"
     )
-    cohort_width: int | Literal["auto"] = Field(
-        10, description="Clients in one stacked pass; auto chooses by the size of the model"
+    cohort_width: PositiveInt | Literal["auto"] = Field(
+        10, description="Clients in one stacked pass; auto chooses by the model's activations"
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where torch computes")
     precision: Literal["float32", "bfloat16"] = Field(
