@@ -25,24 +25,6 @@ def test_the_help_desk_learns_its_topics():
     assert set(trace.holdings["class"]) == {"account", "billing", "delivery", "praise"}
 
 
-STRONG = "learning.local={steps: 10, batch: 16, optimizer: adamw, lr: 0.01}"
-
-
-def test_the_notebooks_are_learnt():
-    overrides = [SMALL, STRONG, "stop.rounds=6", "evaluate.every=6"]
-    trace = simulate(load(FOLDER / "notebooks.yaml", overrides))
-    before, after = trace.rounds["perplexity"].dropna()
-    assert after < 0.9 * before
-    assert "bakery.txt" in set(trace.holdings["class"])
-
-
-def test_the_held_out_loss_of_pydoc_falls():
-    overrides = ["devices.count=6", "strategy={kind: full}", "stop.rounds=5", "evaluate.every=5"]
-    trace = simulate(load(FOLDER / "pydoc-packages.yaml", [SMALL, STRONG, *overrides]))
-    before, after = trace.rounds["loss"].dropna()
-    assert after < before - 0.05
-
-
 def test_the_example_with_a_checkpoint_runs_with_one(tmp_path: Path):
     folder = save_checkpoint("distilbert", tmp_path / "my-distilbert")
     model = f"learning.model={{kind: huggingface, path: {folder}}}"
@@ -52,10 +34,17 @@ def test_the_example_with_a_checkpoint_runs_with_one(tmp_path: Path):
     assert trace.summary["task"]["kind"] == "table"
 
 
+@pytest.mark.slow  # a model of 60 pre-training steps has too much else to learn
+def test_the_notebooks_are_learnt():
+    trace = simulate(load(FOLDER / "notebooks.yaml", ["stop.rounds=8", "evaluate.every=8"]))
+    before, after = trace.rounds["perplexity"].dropna()
+    assert after < 0.75 * before  # 139 and 86 when it was written
+    assert "bakery.txt" in set(trace.holdings["class"])
+
+
 @pytest.mark.slow
-def test_pre_training_at_full_size_is_worth_it():
-    small, full = (
-        simulate(load(FOLDER / "notebooks.yaml", [*override, "stop.rounds=1"]))
-        for override in ([SMALL], [])
-    )
-    assert full.rounds["loss"].iloc[0] < small.rounds["loss"].iloc[0]
+def test_the_held_out_loss_of_pydoc_falls():
+    overrides = ["strategy={kind: full}", "stop.rounds=5", "evaluate.every=5"]
+    trace = simulate(load(FOLDER / "pydoc-packages.yaml", overrides))
+    before, after = trace.rounds["loss"].dropna()
+    assert after < before - 0.03  # 0.07 with 20 clients
