@@ -44,6 +44,6 @@ def test_the_method_is_one():
     model = np.arange(10, dtype=np.float32)
     assert method.start(model, GradientJob(0, 0, 1, 1)).compact.tolist() == [0, 1, 2, 3, 4]
     updates = [np.full(10, value, np.float32) for value in (1.0, 2.0, 9.0)]
-    change = method.combine(model, updates, np.array([0.5, 0.25, 0.25]))
+    change = method.combine(model, [], updates, np.array([0.5, 0.25, 0.25]))
     assert change.tolist() == [2.0] * 10
-    assert not method.combine(model, [], np.zeros(0)).any()
+    assert not method.combine(model, [], [], np.zeros(0)).any()

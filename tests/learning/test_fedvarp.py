@@ -12,8 +12,7 @@ import pytest
 from tests.learning.small_layout import LAYOUT, ChosenSketches
 from wirelessfl.learning.aggregation import Aggregated, Aggregation, Sampling
 from wirelessfl.learning.jobs import GradientJob, Vector
-from wirelessfl.learning.methods.averaging import FedIt
-from wirelessfl.learning.methods.base import Method
+from wirelessfl.learning.methods.base import FirstComponents, Method
 from wirelessfl.scenario.strategy import FixedStep
 
 SHARES = np.array([0.5, 0.3, 0.2])
@@ -96,7 +95,7 @@ def test_the_mean_over_all_sets_and_sketches_is_the_mean_of_all_updates():
 
 def test_without_sketches_the_mean_is_right_though_ranks_change():
     """A client that now sends fewer first components has not changed the others."""
-    start = experienced(FedIt(LAYOUT, 0), lambda n, _: steady(n, masks((0, 1, 2))))
+    start = experienced(FirstComponents(LAYOUT, 0), lambda n, _: steady(n, masks((0, 1, 2))))
     ranks = (2, 1, 1)
     deltas = [2 * steady(n, masks(tuple(range(k))) > 0) for n, k in enumerate(ranks)]
     mean = np.zeros(LAYOUT.size)
@@ -124,7 +123,7 @@ def test_updates_that_stay_the_same_are_known_without_hearing_them():
 
 
 def test_norms_are_those_of_what_was_not_expected():
-    aggregation = Aggregation(FedIt(LAYOUT, 0), FEDVARP)
+    aggregation = Aggregation(FirstComponents(LAYOUT, 0), FEDVARP)
     first = [np.full(LAYOUT.size, 1.0, np.float32)] * 3
     second = [np.full(LAYOUT.size, 3.0, np.float32)] * 3
     full = (3, 3, 3)

@@ -11,8 +11,9 @@ from safetensors.numpy import save
 
 from tests.learning.conftest import BuildLearner, trained
 from wirelessfl.learning.jobs import GradientJob
-from wirelessfl.learning.layout import Layout
+from wirelessfl.learning.layout import Layout, LoraModule
 from wirelessfl.learning.learner import Learner
+from wirelessfl.learning.local import LocalResult
 from wirelessfl.learning.methods.build import build_method
 from wirelessfl.learning.methods.products import products
 from wirelessfl.scenario.strategy import FixedAdapter
@@ -38,7 +39,7 @@ def a_round(learner: Learner, name: str, ranks=RANKS, weights=WEIGHTS, **options
     model = method.initial(trained(learner, 3))
     jobs = [GradientJob(0, client, 1, rank) for client, rank in enumerate(ranks)]
     updates = [update.delta for update in learner.train(jobs, {0: model}, method)]
-    after = model + method.combine(model, updates, np.asarray(weights))
+    after = model + method.combine(model, jobs, updates, np.asarray(weights))
     return method, model, updates, after
 
 
@@ -109,7 +110,7 @@ def test_flexlora_is_the_best_adapter_of_its_rank(learner: Learner):
 def test_flexlora_can_begin_where_there_is_nothing_yet(learner: Learner):
     method = method_of("flexlora", learner)
     model = method.initial(learner.initial)
-    change = method.combine(model, [np.zeros_like(model)], np.ones(1))
+    change = method.combine(model, [GradientJob(0, 0, 1, 8)], [np.zeros_like(model)], np.ones(1))
     np.testing.assert_allclose(model + change, model)
 
 
@@ -123,6 +124,26 @@ def test_rbla_averages_a_component_over_those_who_hold_it(learner: Learner):
     np.testing.assert_allclose(change[5], rows[0][5], rtol=1e-5)
 
 
+def zero_padded(method, model, updates) -> list[np.ndarray]:
+    """Updates that take a client's missing components to zero."""
+    padded = []
+    for update, rank in zip(updates, RANKS, strict=True):
+        whole = update.astype(np.float64)
+        for module in method.layout.modules:
+            method.layout.components(whole, module)[rank:] = -method.layout.components(
+                model, module
+            )[rank:]
+        padded.append(whole)
+    return padded
+
+
+def test_fedit_counts_missing_components_as_zeros(learner: Learner):
+    method, model, updates, after = a_round(learner, "fedit")
+    padded = zero_padded(method, model, updates)
+    expected = sum(w * u for w, u in zip(WEIGHTS, padded, strict=True))
+    np.testing.assert_allclose(after - model, expected, atol=1e-7)
+
+
 def test_hetlora_weighs_by_the_norm_of_what_was_trained(learner: Learner):
     method, model, updates, after = a_round(learner, "hetlora")
     norms = []
@@ -130,7 +151,7 @@ def test_hetlora_weighs_by_the_norm_of_what_was_trained(learner: Learner):
         _, new = local_products(method, model, update, rank)
         norms.append(np.sqrt(sum(np.square(p).sum() for p in new)))
     share = WEIGHTS * norms / (WEIGHTS @ norms)
-    expected = sum(s * update for s, update in zip(share, updates, strict=True))
+    expected = sum(s * u for s, u in zip(share, zero_padded(method, model, updates), strict=True))
     np.testing.assert_allclose(after - model, expected, atol=1e-7)
     assert share[0] > WEIGHTS[0]  # who trains more ranks counts more
 
@@ -178,19 +199,21 @@ def test_fedsa_keeps_b_with_its_client_and_evaluates_the_mean(learner: Learner):
     np.testing.assert_allclose(own[3], shared)  # has never trained: B as it was
 
 
-@pytest.mark.parametrize("name", ["fslora", "fedit", "ffa"])
+@pytest.mark.parametrize("name", ["fslora", "ffa", "fedsa"])
 def test_linear_methods_are_unbiased_under_independent_sampling(name: str, learner: Learner):
     """Mean over all participant sets of sum a_n / q_n delta_n is sum a_n delta_n."""
     method, model, updates, _ = a_round(learner, name)
     assert method.linear
+    jobs = [GradientJob(0, client, 1, rank) for client, rank in enumerate(RANKS)]
     a, q = np.array([0.5, 0.3, 0.2]), np.array([0.9, 0.4, 0.1])
     mean = np.zeros(len(model))
     for members in itertools.product([False, True], repeat=3):
         inside = np.array(members)
         chance = np.prod(np.where(inside, q, 1 - q))
         chosen = [update for update, here in zip(updates, inside, strict=True) if here]
-        mean += chance * method.combine(model, chosen, (a / q)[inside])
-    np.testing.assert_allclose(mean, method.combine(model, updates, a), atol=1e-9)
+        who = [job for job, here in zip(jobs, inside, strict=True) if here]
+        mean += chance * method.combine(model, who, chosen, (a / q)[inside])
+    np.testing.assert_allclose(mean, method.combine(model, jobs, updates, a), atol=1e-9)
 
 
 def test_a_sketch_of_the_update_is_unbiased_for_one_step(build: BuildLearner):
@@ -244,3 +267,67 @@ def test_both_engines_train_every_method(name: str, engine: str, build: BuildLea
     assert len(after) == len(model)
     kept = [p for p in learner._model.parameters() if not p.requires_grad]
     assert all((a == b).all() for a, b in zip(before, kept, strict=True))
+
+
+# A problem where ranks matter: all clients want the same W of rank 4, one of four can hold it.
+TARGET = np.random.default_rng(3).normal(size=(8, 4)) @ np.random.default_rng(4).normal(size=(4, 8))
+TARGET /= np.linalg.norm(TARGET, 2)
+SQUARE = Layout(4, (LoraModule("w", 8, 8, 1.0, 0),), (), 4 * 16)
+SIGMA = np.linalg.svd(TARGET, compute_uv=False)
+BEYOND_ONE = float((SIGMA[1:] ** 2).sum() / (SIGMA**2).sum())  # what rank 1 leaves: 0.297
+EQUAL, MIXED = (4, 4, 4, 4), (1, 1, 1, 4)
+
+
+def rounds_of(adapter: dict[str, str], ranks: tuple[int, ...], rounds: int = 400) -> float:
+    """||W - target||^2 relative to that of zero, after rounds of two local steps each."""
+    shares = np.full(4, 0.25)
+    method = build_method(FixedAdapter(**adapter), SQUARE, 1, shares)
+    rng = np.random.default_rng(0)
+    fresh = np.zeros((4, 16), np.float32)
+    fresh[:, :8] = rng.uniform(-(8**-0.5), 8**-0.5, (4, 8))
+    model = method.initial(fresh.ravel())
+    for round in range(rounds):
+        shift = method.residual(model)
+        frozen = 0.0 if shift is None else shift.reshape(8, 8)
+        updates = []
+        jobs = [GradientJob(0, client, round, rank) for client, rank in enumerate(ranks)]
+        for job in jobs:
+            start = method.start(model, job)
+            a, b = (x.astype(float) for x in SQUARE.factors(start.compact, start.rank)[0])
+            moves = np.ones(len(start.compact)) if start.trained is None else start.trained
+            moves_a, moves_b = SQUARE.factors(moves, start.rank)[0]
+            for _ in range(2):
+                error = frozen + start.gain * b.T @ a - TARGET
+                step_a, step_b = start.gain * b @ error, start.gain * a @ error.T
+                a, b = a - 0.2 * moves_a * step_a, b - 0.2 * moves_b * step_b
+            change = np.concatenate([a.ravel(), b.ravel()]).astype(np.float32) - start.compact
+            updates.append(method.update(model, job, LocalResult(change, 0.0)))
+        model = (model + method.combine(model, jobs, updates, shares)).astype(np.float32)
+    left = whole(method, model)[0] - TARGET
+    return float(np.square(left).sum() / np.square(TARGET).sum())
+
+
+@pytest.mark.parametrize("name", ["fedit", "hetlora"])
+def test_zero_padding_leaves_no_more_than_what_everybody_holds(name: str):
+    """One client in four trains rank 4, and what it adds beyond rank 1 is pulled to zero again."""
+    assert rounds_of({"method": name}, EQUAL) < 0.001
+    assert rounds_of({"method": name}, MIXED) == pytest.approx(BEYOND_ONE, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "adapter", [{"sketch_mode": "update"}, {"method": "rbla"}, {"method": "flora"}], ids=str
+)
+def test_methods_without_padding_reach_the_target_all_the_same(adapter: dict[str, str]):
+    assert rounds_of(adapter, MIXED) < 0.001
+
+
+def test_a_sketch_of_the_forward_pass_has_a_floor_where_k_is_small():
+    """gamma / k B S A with k = 1 is of rank 1 whatever the set, so no S can fit the target."""
+    assert rounds_of({"method": "fslora"}, EQUAL) < 0.001
+    assert rounds_of({"method": "fslora"}, MIXED) == pytest.approx(BEYOND_ONE, abs=5e-3)
+    assert rounds_of({"method": "fslora"}, (2, 2, 2, 4)) < 0.4 * BEYOND_ONE
+
+
+def test_a_frozen_a_spans_what_it_was_drawn_to():
+    """FFA cannot reach a target whose rows lie outside those of its A, even at equal ranks."""
+    assert 0.3 < rounds_of({"method": "ffa"}, EQUAL) < 0.7

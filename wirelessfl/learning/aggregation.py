@@ -137,9 +137,9 @@ class Aggregation:
         if self._privacy is not None:
             weights = weights * self._privacy.factors(squared_norms)
         if not self.method.linear:  # a step is more of everybody, not more of what came out
-            change = self.method.combine(model, deltas, weights * step)
+            change = self.method.combine(model, jobs, deltas, weights * step)
             return Aggregated(change, squared_norms, float(np.square(change).sum()))
-        total = self.method.combine(model, deltas, weights)
+        total = self.method.combine(model, jobs, deltas, weights)
         if expected is not None:
             total += expected
         if self._privacy is not None:

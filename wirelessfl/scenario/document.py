@@ -166,7 +166,7 @@ class Scenario(Config):
                 f"{strategy.kind!r} plans from the norms of updates, which no noise protects, so "
                 "it does not go with learning.privacy; choose another kind, e.g. uniform"
             )
-        if strategy.adapter.method not in ("fslora", "fedit", "ffa"):
+        if strategy.adapter.method not in ("fslora", "ffa"):
             return (
                 f"shares the adapter by {strategy.adapter.method!r}, which gives away more than a "
                 "sum of updates and does not go with learning.privacy; write method: fslora, fedit "

@@ -62,7 +62,7 @@ class PaperParticipation(PlannedParticipation):
 
 Method = Literal["fslora", "fedit", "hetlora", "rbla", "flexlora", "ffa", "fedsa", "fedex", "flora"]
 
-SUMS = ("fslora", "fedit", "ffa", "fedsa")
+SUMS = ("fslora", "ffa", "fedsa")
 """Methods whose model moves by the weighted sum of what clients send."""
 
 SketchMode = Literal["forward", "update"]

@@ -17,9 +17,22 @@ from wirelessfl.learning.methods.products import products
 class FedIt(FirstComponents):
     """FedIT (arXiv 2305.05644): plain averaging of A and B.
 
-    With unequal ranks the missing components count as unchanged, so those that few clients hold
-    move little. The mean of products is not the product of means.
+    With unequal ranks a client's missing components are zeros in the average, which pulls what only
+    few clients hold towards zero: with it the model stays near the rank that all hold. The mean of
+    products is not the product of means.
     """
+
+    linear = False
+
+    def combine(
+        self,
+        model: Vector,
+        jobs: Sequence[GradientJob],
+        updates: Sequence[Vector],
+        weights: Weights,
+    ) -> Change:
+        """See `Method.combine`."""
+        return weighted_sum(_zero_padded(self.layout, model, jobs, updates), weights, len(model))
 
 
 class Rbla(FirstComponents):
@@ -31,14 +44,19 @@ class Rbla(FirstComponents):
 
     linear = False
 
-    def combine(self, model: Vector, updates: Sequence[Vector], weights: Weights) -> Change:
+    def combine(
+        self,
+        model: Vector,
+        jobs: Sequence[GradientJob],
+        updates: Sequence[Vector],
+        weights: Weights,
+    ) -> Change:
         """See `Method.combine`."""
         total = weighted_sum(updates, weights, len(model))
         for module in self.layout.modules:
             held = np.zeros(self.layout.rank)
-            for update, weight in zip(updates, weights, strict=True):
-                mine = self.layout.components(update, module)
-                held += weight * mine.any(axis=1)
+            for job, weight in zip(jobs, weights, strict=True):
+                held[: job.rank] += weight
             rows = self.layout.components(total, module)
             share = np.divide(weights.sum(), held, out=np.ones_like(held), where=held > 0)
             rows *= share[:, None]
@@ -46,7 +64,7 @@ class Rbla(FirstComponents):
 
 
 class HetLora(FirstComponents):
-    """HetLoRA (arXiv 2401.06432): clients of k ranks truncate; whose adapter is richer counts more.
+    """HetLoRA (arXiv 2401.06432): as FedIT, but whose adapter is richer counts more.
 
     p_n = W w_n S_n / sum_m w_m S_m with S_n = ||B_n A_n|| (Frobenius, over all modules) of what the
     client has trained, W the sum of all weights. Not linear, so not unbiased. The paper's
@@ -55,24 +73,31 @@ class HetLora(FirstComponents):
 
     linear = False
 
-    def combine(self, model: Vector, updates: Sequence[Vector], weights: Weights) -> Change:
+    def combine(
+        self,
+        model: Vector,
+        jobs: Sequence[GradientJob],
+        updates: Sequence[Vector],
+        weights: Weights,
+    ) -> Change:
         """See `Method.combine`."""
         size = np.array(
-            [np.sqrt(sum(np.square(p).sum() for p in self._products(model, u))) for u in updates]
+            [
+                np.sqrt(sum(np.square(p).sum() for p in self._products(model, job, update)))
+                for job, update in zip(jobs, updates, strict=True)
+            ]
         )
         rich = weights * size
         if rich.sum() > 0:
             weights = weights.sum() * rich / rich.sum()
-        return weighted_sum(updates, weights, len(model))
+        return weighted_sum(_zero_padded(self.layout, model, jobs, updates), weights, len(model))
 
-    def _products(self, model: Vector, update: Vector) -> list[Change]:
-        """B A of a client: of the components it has changed."""
+    def _products(self, model: Vector, job: GradientJob, update: Vector) -> list[Change]:
+        """scaling B A of a client's components, trained."""
         mine = np.zeros_like(model, dtype=np.float64)
         for module in self.layout.modules:
-            changed = self.layout.components(update, module)
-            held = changed.any(axis=1)
-            both = self.layout.components(model, module) + changed
-            self.layout.components(mine, module)[held] = both[held]
+            both = self.layout.components(model, module) + self.layout.components(update, module)
+            self.layout.components(mine, module)[: job.rank] = both[: job.rank]
         return products(self.layout, mine)
 
 
@@ -136,6 +161,20 @@ class FedSa(FirstComponents):
         share = np.array([self._shares[client] for client in sorted(self._own)])
         own = [self._own[client] for client in sorted(self._own)]
         return (model + weighted_sum(own, share / share.sum(), len(model))).astype(np.float32)
+
+
+def _zero_padded(
+    layout: Layout, model: Vector, jobs: Sequence[GradientJob], updates: Sequence[Vector]
+) -> list[Vector]:
+    """Updates to a client's adapter that is zero where it has no components."""
+    padded = []
+    for job, update in zip(jobs, updates, strict=True):
+        whole = update.copy()
+        for module in layout.modules:
+            lacking = layout.components(whole, module)[job.rank :]
+            lacking[:] = -layout.components(model, module)[job.rank :]
+        padded.append(whole)
+    return padded
 
 
 def _is_a(layout: Layout, rank: int) -> np.ndarray:

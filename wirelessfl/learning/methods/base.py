@@ -84,7 +84,13 @@ class Method(ABC):
         rows = np.array(self.layout.row_sizes(job.rank))
         return Support(self.layout.compact_index(first), rows)
 
-    def combine(self, model: Vector, updates: Sequence[Vector], weights: Weights) -> Change:
+    def combine(
+        self,
+        model: Vector,
+        jobs: Sequence[GradientJob],
+        updates: Sequence[Vector],
+        weights: Weights,
+    ) -> Change:
         """The change of the global model that updates ask for, for a server step of 1."""
         return weighted_sum(updates, weights, len(model))
 

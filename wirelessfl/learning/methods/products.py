@@ -58,11 +58,17 @@ class FlexLora(FirstComponents):
         self._fresh = adapter
         return adapter
 
-    def combine(self, model: Vector, updates: Sequence[Vector], weights: Weights) -> Change:
+    def combine(
+        self,
+        model: Vector,
+        jobs: Sequence[GradientJob],
+        updates: Sequence[Vector],
+        weights: Weights,
+    ) -> Change:
         """See `Method.combine`."""
         total = products(self.layout, model)
-        for update, weight in zip(updates, weights, strict=True):
-            before, after = _own_products(self.layout, model, update)
+        for job, update, weight in zip(jobs, updates, weights, strict=True):
+            before, after = _own_products(self.layout, model, job, update)
             total = [t + weight * (a - b) for t, a, b in zip(total, after, before, strict=True)]
         nearest = nearest_factors(self.layout, total, self._fresh)
         head = weighted_sum(updates, weights, len(model))[-self.layout.head_size :]
@@ -124,13 +130,19 @@ class FedEx(_Shifting, FirstComponents):
         """See `Method.start`."""
         return FirstComponents.start(self, self.adapter(model), job)
 
-    def combine(self, model: Vector, updates: Sequence[Vector], weights: Weights) -> Change:
+    def combine(
+        self,
+        model: Vector,
+        jobs: Sequence[GradientJob],
+        updates: Sequence[Vector],
+        weights: Weights,
+    ) -> Change:
         """See `Method.combine`."""
         adapter = self.adapter(model)
         change = weighted_sum(updates, weights, self.layout.size)
         exact = [np.zeros_like(p) for p in products(self.layout, adapter)]
-        for update, weight in zip(updates, weights, strict=True):
-            before, after = _own_products(self.layout, adapter, update)
+        for job, update, weight in zip(jobs, updates, weights, strict=True):
+            before, after = _own_products(self.layout, adapter, job, update)
             exact = [e + weight * (a - b) for e, a, b in zip(exact, after, before, strict=True)]
         moved = zip(
             products(self.layout, adapter + change), products(self.layout, adapter), strict=True
@@ -167,7 +179,13 @@ class Flora(_Shifting):
         whole[self.layout.compact_index(first)] = sent
         return whole
 
-    def combine(self, model: Vector, updates: Sequence[Vector], weights: Weights) -> Change:
+    def combine(
+        self,
+        model: Vector,
+        jobs: Sequence[GradientJob],
+        updates: Sequence[Vector],
+        weights: Weights,
+    ) -> Change:
         """See `Method.combine`."""
         total = [np.zeros((module.d_out, module.d_in)) for module in self.layout.modules]
         for update, weight in zip(updates, weights, strict=True):
@@ -180,11 +198,11 @@ class Flora(_Shifting):
 
 
 def _own_products(
-    layout: Layout, adapter: Vector, update: Vector
+    layout: Layout, adapter: Vector, job: GradientJob, update: Vector
 ) -> tuple[list[Change], list[Change]]:
     """Products of a client's components before and after its training."""
     before = np.zeros(layout.size)
     for module in layout.modules:
-        held = layout.components(update, module).any(axis=1)
-        layout.components(before, module)[held] = layout.components(adapter, module)[held]
+        rows = layout.components(adapter, module)[: job.rank]
+        layout.components(before, module)[: job.rank] = rows
     return products(layout, before), products(layout, before + update)
