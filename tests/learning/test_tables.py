@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import datasets
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.tables import table_corpus, text_files_corpus
+from wirelessfl.scenario import loads
 from wirelessfl.scenario.learning import TableTask, TextFilesTask
 
 ROWS = pd.DataFrame(
@@ -109,3 +113,69 @@ def test_no_text_and_no_utf8_are_errors(tmp_path: Path):
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(InputError, match=r"a\.txt: is not UTF-8 text"):
         text_files_corpus(TextFilesTask(folder=str(tmp_path)))
+
+
+def test_rows_of_a_file_of_their_own_are_evaluated_on(tmp_path: Path):
+    written(ROWS, tmp_path / "rows.csv")
+    written(ROWS.iloc[:3].assign(text="new").drop(columns="who"), tmp_path / "test.jsonl")
+    config = TableTask(
+        file=str(tmp_path / "rows.csv"),
+        label="label",
+        owner="who",
+        test={"file": str(tmp_path / "test.jsonl")},
+    )
+    corpus = table_corpus(config)
+    assert [text.text for text in corpus.train] == ROWS["text"].tolist()
+    assert [(text.text, corpus.classes[text.label]) for text in corpus.test] == [
+        ("new", "b"),
+        ("new", "a"),
+        ("new", "c"),
+    ]
+    assert {corpus.owners[text.owner] for text in corpus.train} == {"w0", "w1", "w2"}
+    written(ROWS.assign(label="z"), tmp_path / "test.jsonl")
+    with pytest.raises(InputError, match="no row to learn from has label 'z'"):
+        table_corpus(config)
+
+
+def test_hashes_of_both_files_are_noted_when_the_scenario_is_read(tmp_path: Path):
+    written(ROWS, tmp_path / "rows.csv")
+    written(ROWS.iloc[:5], tmp_path / "test.csv")
+    task = loads(
+        "name: a\nlearning:\n  model: {kind: tiny-lm}\n"
+        "  task: {kind: table, file: rows.csv, label: label, test: {file: test.csv}}",
+        str(tmp_path / "a.yaml"),
+    ).learning.task
+    for noted, name in ((task.sha256, "rows.csv"), (task.test.sha256, "test.csv")):
+        assert noted == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+
+
+def test_a_folder_of_datasets_is_the_same_as_the_file(tmp_path: Path):
+    file = table_corpus(
+        TableTask(file=str(written(ROWS, tmp_path / "rows.csv")), label="label", owner="who")
+    )
+    features = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "label": datasets.ClassLabel(names=["c", "b", "a"]),
+            "who": datasets.Value("string"),
+        }
+    )
+    plain = datasets.Dataset.from_pandas(ROWS, features=features, preserve_index=False)
+    plain.save_to_disk(tmp_path / "plain")
+    config = TableTask(folder=str(tmp_path / "plain"), label="label", owner="who")
+    assert table_corpus(config).fingerprint == file.fingerprint
+    splits = datasets.DatasetDict({"train": plain, "test": plain.select(range(4))})
+    splits.save_to_disk(tmp_path / "splits")
+    corpus = table_corpus(config.model_copy(update={"folder": str(tmp_path / "splits")}))
+    assert (len(corpus.train), len(corpus.test)) == (20, 4)
+    datasets.DatasetDict({"dev": plain}).save_to_disk(tmp_path / "odd")
+    with pytest.raises(InputError, match="has no split 'train'; it has: dev"):
+        table_corpus(config.model_copy(update={"folder": str(tmp_path / "odd")}))
+    with pytest.raises(InputError, match="is not a folder of save_to_disk"):
+        table_corpus(config.model_copy(update={"folder": str(tmp_path)}))
+
+
+def test_a_table_is_a_file_or_a_folder(tmp_path: Path):
+    for options in ({}, {"file": "a.csv", "folder": "b"}):
+        with pytest.raises(ValidationError, match="exactly one of file and folder"):
+            TableTask(**options)

@@ -67,18 +67,36 @@ class PydocTask(TextOptions):
     metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
 
 
+class TestTable(Config):
+    """Rows that are for evaluation only, with the same columns."""
+
+    file: FileName = Field(
+        min_length=1, description="File, relative to this one: .csv, .jsonl or .parquet"
+    )
+    sha256: FileHash = None
+
+
 class TableTask(TextOptions):
-    """Rows of a CSV, JSON Lines or Parquet file; the columns say what is learnt.
+    """Rows of a table; the columns say what is learnt.
 
     A text and its label: classification. A prompt and its completion, or a text alone: the next
     token, of the completion only if there is one.
     """
 
     kind: Literal["table"] = "table"
-    file: FileName = Field(
-        min_length=1, description="File, relative to this one: .csv, .jsonl or .parquet"
+    file: FileName | None = Field(
+        None, min_length=1, description="File, relative to this one: .csv, .jsonl or .parquet"
     )
     sha256: FileHash = None
+    folder: FolderName | None = Field(
+        None,
+        min_length=1,
+        description="Or a folder that save_to_disk of the package datasets wrote; of a dictionary "
+        "the split train is learnt, and test evaluated on if there is one",
+    )
+    test: TestTable | None = Field(
+        None, description="Rows to evaluate on; null holds out test_fraction of the others"
+    )
     text: str = Field("text", description="Column of the texts, or of the prompts")
     label: str | None = Field(None, description="Column of the labels")
     completion: str | None = Field(None, description="Column of what follows the prompts")
@@ -90,6 +108,12 @@ class TableTask(TextOptions):
     def _one_thing_to_learn(self) -> Self:
         if self.label is not None and self.completion is not None:
             raise ValueError("give either label or completion")
+        return self
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.file is None) == (self.folder is None):
+            raise ValueError("give exactly one of file and folder")
         return self
 
     @property
