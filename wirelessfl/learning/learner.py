@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from peft import PeftModel, get_peft_model_state_dict
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import save
+from transformers import PretrainedConfig
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.adapter import add_adapter
@@ -256,8 +257,8 @@ class Learner:
         """Samples that are evaluated at once; fewer where their logits would not fit."""
         if self._test.labels.ndim == 1:
             return _EVALUATION_BATCH
-        vocabulary = int(self._model.get_base_model().config.vocab_size)
-        logits = 4 * self._test.labels.shape[1] * vocabulary
+        config: PretrainedConfig = self._model.get_base_model().config  # type: ignore[assignment]
+        logits = 4 * self._test.labels.shape[1] * config.vocab_size
         return max(1, min(_EVALUATION_BATCH, int(_EVALUATION_BYTES // logits)))
 
     def _measured(self) -> dict[str, float]:

@@ -67,8 +67,8 @@ def pydoc_corpus(test_fraction: float = 0.2, folder: Path | None = None) -> Corp
     if not test:
         largest = max(len(strings[name]) for name in federated)
         raise InputError(
-            f"learning.task.test_fraction: {test_fraction:g} holds out no string of any package; the "
-            f"largest has {largest}, so use at least {math.ceil(100 / largest) / 100:g}"
+            f"learning.task.test_fraction: {test_fraction:g} holds out no string of any package; "
+            f"the largest has {largest}, so use at least {math.ceil(100 / largest) / 100:g}"
         )
     source = [Text(text) for name, mine in strings.items() if _is_source(name) for text in mine]
     return Corpus(train, test, source, owners=tuple(federated))
