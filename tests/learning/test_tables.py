@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from wirelessfl.errors import InputError
 from wirelessfl.learning.tables import table_corpus, text_files_corpus
 from wirelessfl.scenario import loads
-from wirelessfl.scenario.learning import TableTask, TextFilesTask
+from wirelessfl.scenario.tasks import TableTask, TextFilesTask
 
 ROWS = pd.DataFrame(
     {

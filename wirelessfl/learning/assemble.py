@@ -11,16 +11,9 @@ from wirelessfl.learning.task import Task
 from wirelessfl.learning.texts import Corpus, encode
 from wirelessfl.learning.tiny_lm import tiny_lm
 from wirelessfl.learning.tiny_vit import tiny_vit
-from wirelessfl.scenario.learning import (
-    HuggingFace,
-    LearningConfig,
-    PydocTask,
-    TableTask,
-    TextFilesTask,
-    TextOptions,
-    TinyLm,
-    TinyVit,
-)
+from wirelessfl.scenario.base_model import HuggingFace, TinyLm, TinyVit
+from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.tasks import PydocTask, TableTask, TextFilesTask, TextOptions
 
 
 def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[Base, Task]:

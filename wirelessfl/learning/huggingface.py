@@ -23,7 +23,7 @@ from transformers.utils import logging
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
 from wirelessfl.learning.base import Base
-from wirelessfl.scenario.learning import HuggingFace
+from wirelessfl.scenario.base_model import HuggingFace
 
 Form = Literal["images", "classes", "tokens"]
 

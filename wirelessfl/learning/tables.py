@@ -14,7 +14,7 @@ from wirelessfl import randomness
 from wirelessfl.errors import InputError
 from wirelessfl.learning.texts import Corpus, Text
 from wirelessfl.scenario.datafile import check_hash
-from wirelessfl.scenario.learning import TableTask, TextFilesTask
+from wirelessfl.scenario.tasks import TableTask, TextFilesTask
 
 _SPLIT_SEED = 0  # the split does not depend on a scenario's seed
 

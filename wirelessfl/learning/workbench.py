@@ -13,7 +13,7 @@ from wirelessfl import randomness
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalWork
 from wirelessfl.learning.task import Samples
-from wirelessfl.scenario.learning import LocalConfig
+from wirelessfl.scenario.local import LocalConfig
 
 
 @dataclass(frozen=True, eq=False)
