@@ -76,7 +76,7 @@ def _read(stem: Path, recipe: Mapping[str, Any]) -> Tensors | None:
     try:
         manifest = json.loads(stem.with_suffix(".json").read_bytes())
         data = stem.with_suffix(".safetensors").read_bytes()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (OSError, ValueError):
         return None
     if manifest != {"recipe": recipe, "sha256": hashlib.sha256(data).hexdigest()}:
         return None

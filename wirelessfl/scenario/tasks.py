@@ -62,7 +62,7 @@ class PydocTask(TextOptions):
     metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
 
 
-class TestTable(Config):
+class EvaluationTable(Config):
     """Rows that are for evaluation only, with the same columns."""
 
     file: FileName = Field(
@@ -89,7 +89,7 @@ class TableTask(TextOptions):
         description="Or a folder that save_to_disk of the package datasets wrote; of a dictionary "
         "the split train is learnt, and test evaluated on if there is one",
     )
-    test: TestTable | None = Field(
+    test: EvaluationTable | None = Field(
         None, description="Rows to evaluate on; null holds out test_fraction of the others"
     )
     text: str = Field("text", description="Column of the texts, or of the prompts")
