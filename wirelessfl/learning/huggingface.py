@@ -170,7 +170,7 @@ def _sees_ahead(model: PreTrainedModel) -> bool:
     tokens = torch.tensor([[0, 1, 2], [0, 1, 3]])
     with torch.inference_mode():
         logits = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits[:, :2]
-    return not torch.allclose(logits[0], logits[1], rtol=1e-3, atol=1e-3)
+    return bool((logits[0] - logits[1]).abs().max() > 1e-3 * logits.abs().max())
 
 
 def _in_float32(head: nn.Module) -> None:
@@ -199,7 +199,7 @@ def _one_error(config: HuggingFace, what: str) -> Iterator[None]:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except Exception as error:  # a broken file makes transformers raise nearly anything
         hint = ""
         if config.hub is not None and not config.allow_download:
             hint = "; it is not in the local cache: allow_download: true may fetch it"

@@ -58,7 +58,7 @@ class LearningConfig(Config):
                 )
             if isinstance(self.task, TableTask) and self.task.owner is None:
                 raise MisfitError(
-                    ("task", "owner"), "is missing; partition: {kind: natural} goes by it"
+                    ("task",), "names no owner column, which partition: {kind: natural} goes by"
                 )
         return self
 
