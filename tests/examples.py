@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wirelessfl.scenario import load
-from wirelessfl.scenario.learning import TextOptions
+from wirelessfl.scenario.tasks import TextOptions
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -12,3 +12,8 @@ class InputError(ValueError):
 
     The message says what is wrong, where, and what is allowed.
     """
+
+
+def reason(error: BaseException) -> str:
+    """What an exception of some library says, as one line for a message of ours."""
+    return (str(error).strip().splitlines() or [repr(error)])[0]

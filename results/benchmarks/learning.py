@@ -147,7 +147,10 @@ def ratios(name: str, batch: int, scale: float) -> Mapping[str, float]:
         rows = [bare.rows(job.client) for job in work]
         loops: dict[str, Callable[[], object]] = {
             "bare": partial(bare.train, rows),
-            **{e: partial(one.train, work, {0: one.initial}) for e, one in engines.items()},
+            **{
+                e: partial(one.train, work, {0: one.initial}, one.method())
+                for e, one in engines.items()
+            },
         }
         middle_s = medians(loops)
         for loop in ("bare", "reference"):

@@ -18,7 +18,8 @@ from wirelessfl.learning.local import LocalStart, LocalWork, local_batches
 from wirelessfl.learning.reference import train_one_by_one
 from wirelessfl.learning.threads import torch_threads
 from wirelessfl.learning.workbench import Workbench
-from wirelessfl.scenario.learning import LocalConfig, LoraConfig
+from wirelessfl.scenario.local import LocalConfig
+from wirelessfl.scenario.lora import LoraConfig
 
 COUNT, RANK, STEPS = 60, 4, 3
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from wirelessfl.errors import InputError
 from wirelessfl.learning.cache import Tensors, cache_folder, cached_tensors
 
 RECIPE = {"layers": 2, "source": "abc"}
@@ -89,3 +90,14 @@ def test_of_two_that_race_one_builds_and_both_get_it(folder: Path):
     assert build.calls == 1
     assert torch.equal(one["w"], two["w"])
     assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".lock", ".safetensors"]
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    monkeypatch.setenv("WIRELESSFL_CACHE", str(tmp_path / "file" / "cache"))
+    build = Builder()
+    with pytest.raises(InputError, match="set WIRELESSFL_CACHE"):
+        cached_tensors("base", RECIPE, build)
+    assert build.calls == 0

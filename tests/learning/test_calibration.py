@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from tests.test_cli import wirelessfl
 from wirelessfl.learning.calibration import Measurement, calibrate, physical_memory_bytes
 from wirelessfl.scenario import load, loads
-from wirelessfl.scenario.learning import TinyVit
+from wirelessfl.scenario.base_model import TinyVit
 
 SMALL = TinyVit(hidden=16, layers=1, heads=2, pretrain_steps=1)
 

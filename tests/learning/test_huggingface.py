@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from peft import PeftModel
 
 from tests.learning.checkpoints import save_checkpoint, tokenizer
@@ -175,9 +176,21 @@ def _no_tokenizer(folder: Path) -> None:
         file.unlink()
 
 
+def _cut_short(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:3000])
+
+
+def _wrong_type(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": "wide"}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (_cut_short, "the model cannot be used"),
+        (_wrong_type, "cannot be used: .*hidden_size"),
         (_no_weights, "the model cannot be used: .*safetensors"),
         (_pickled, "the model cannot be used: .*safetensors"),
         (_no_config, "cannot be used"),
@@ -191,6 +204,59 @@ def test_a_checkpoint_that_cannot_be_used_is_one_clear_error(spoil, message, tmp
     spoil(tmp_path / "checkpoint")
     with pytest.raises(InputError, match=rf"(?s)learning\.model\.path: .*checkpoint: .*{message}"):
         assemble(scenario.learning)
+
+
+def save_masked_lm(folder: Path) -> None:
+    """Makes a BERT what it is after pre-training: with a head over tokens, without a pooler."""
+    made = transformers.BertForMaskedLM.from_pretrained(folder, ignore_mismatched_sizes=True)
+    (folder / "model.safetensors").unlink()
+    made.save_pretrained(folder)
+
+
+def test_a_masked_language_model_gets_a_pooler_and_a_head_that_are_trained(tmp_path: Path):
+    scenario = scenario_of("bert", tmp_path)
+    save_masked_lm(tmp_path / "checkpoint")
+    base, _ = assemble(scenario.learning)
+    assert set(base.head) == {"classifier", "pooler"}
+    assert np.isfinite(simulate(scenario).rounds["loss"]).all()
+
+
+def test_an_encoder_is_no_model_of_the_next_token(tmp_path: Path):
+    scenario = scenario_of("bert", tmp_path, "learning.task.label=null")
+    save_masked_lm(tmp_path / "checkpoint")
+    with pytest.raises(InputError, match=r"BertLMHeadModel reads the tokens that it should"):
+        assemble(scenario.learning)
+
+
+def test_more_tokens_than_the_model_has_positions_for_are_refused(tmp_path: Path):
+    scenario = scenario_of("gpt2", tmp_path, "learning.task.max_tokens=40")
+    (tmp_path / "texts" / "0.txt").write_text("it is a day " * 20, encoding="utf-8")
+    with pytest.raises(InputError, match=r"of 40 tokens .* lower learning\.task\.max_tokens"):
+        assemble(scenario.learning)
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path):
+    scenario_of("llama", tmp_path)
+    other = tokenizer()
+    other.add_tokens([f"new{number}" for number in range(20)])
+    other.save_pretrained(tmp_path / "checkpoint")
+    with (tmp_path / "reviews.csv").open("a", encoding="utf-8") as file:
+        file.write("the new19 day,good,author 1\n" * 8)
+    with pytest.raises(InputError, match=r"its tokenizer has a token .* its model only 40"):
+        assemble(load(tmp_path / "own.yaml").learning)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([Text("good " * 9, " bad")] * 2, "8 leaves no room .* of 2 prompts, .* up to 9 tokens"),
+        ([Text("", label=0)], "finds no token in ''"),
+        ([Text("")], "no text is two tokens long"),
+    ],
+)
+def test_texts_with_nothing_to_learn_are_an_error(texts: list[Text], message: str):
+    with pytest.raises(InputError, match=message):
+        encode_samples(texts, tokenizer(), 8)
 
 
 def test_images_of_another_size_are_refused(tmp_path: Path):

@@ -16,7 +16,8 @@ from wirelessfl.learning.digits import digits_task
 from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.learning.learner import Learner, build_learner
 from wirelessfl.learning.tiny_vit import tiny_vit
-from wirelessfl.scenario.learning import DigitsTask, LearningConfig
+from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.tasks import DigitsTask
 
 
 def test_weights_are_shares_of_the_data(learner: Learner):

@@ -17,8 +17,9 @@ from wirelessfl.errors import InputError
 from wirelessfl.learning.learner import build_learner
 from wirelessfl.learning.model_size import parameters, sized_workload
 from wirelessfl.learning.partition import holdings, partition
-from wirelessfl.scenario.learning import LearningConfig, NoTask
+from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.scenario.models import ModelSize, model_sizes
+from wirelessfl.scenario.tasks import NoTask
 
 SHAPES = [(48, 2, 4), (32, 3, 2), (96, 2, 8), (128, 4, 4)]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.partition import partition
-from wirelessfl.scenario.learning import (
+from wirelessfl.scenario.partition import (
     DirichletPartition,
     IidPartition,
     NaturalPartition,

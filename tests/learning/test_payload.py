@@ -18,7 +18,7 @@ from wirelessfl.learning.learner import Learner
 from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.learning.workload import Workload
 from wirelessfl.scenario.adapter import FixedAdapter, Method
-from wirelessfl.scenario.learning import NoTask
+from wirelessfl.scenario.tasks import NoTask
 from wirelessfl.simulation.merges import Merges
 
 METHODS = get_args(Method)

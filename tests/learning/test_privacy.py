@@ -16,7 +16,7 @@ from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.learning.methods.averaging import Ffa
 from wirelessfl.learning.methods.base import FirstComponents
 from wirelessfl.learning.privacy import _ORDERS, Privacy
-from wirelessfl.scenario.learning import PrivacyConfig
+from wirelessfl.scenario.privacy import PrivacyConfig
 from wirelessfl.scenario.server_step import FixedStep
 
 accountants = pytest.importorskip("opacus.accountants")

@@ -90,6 +90,12 @@ def test_a_python_without_its_source_is_an_error(tmp_path: Path):
         pydoc_corpus(folder=tmp_path)
 
 
+def test_a_fraction_that_holds_nothing_out_is_an_error(library: Path):
+    with pytest.raises(InputError, match=r"test_fraction: 0\.1 holds .* largest has 7, .* 0\.15"):
+        pydoc_corpus(0.1, library)
+    assert len(pydoc_corpus(0.15, library).test) == 1  # of the only package with seven strings
+
+
 def test_this_pythons_own_library_is_large_enough():
     corpus = pydoc_corpus()
     assert len(corpus.owners) > 60

@@ -1,15 +1,18 @@
-"""Tasks from the user's own files, and what can be wrong with these."""
+"""Tasks from a user's own table: its columns, its classes, and what is held out."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from wirelessfl.errors import InputError
-from wirelessfl.learning.tables import table_corpus, text_files_corpus
-from wirelessfl.scenario.learning import TableTask, TextFilesTask
+from wirelessfl.learning.tables import table_corpus
+from wirelessfl.scenario import loads
+from wirelessfl.scenario.tasks import TableTask
 
 ROWS = pd.DataFrame(
     {
@@ -75,37 +78,61 @@ def test_a_table_that_cannot_be_used_says_why(options, message: str, tmp_path: P
         table_corpus(TableTask(file=str(path), **options))
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("rows.csv", b"", "cannot be read"),
-        ("rows.csv", b'text\n"open', "cannot be read"),
-        ("rows.csv", b"text\n\xff\xfe", "cannot be read"),
-        ("rows.jsonl", b"{broken", "cannot be read"),
-        ("rows.parquet", b"not parquet", "cannot be read"),
-        ("rows.xls", b"", r"is not a \.csv, \.jsonl or \.parquet file"),
-    ],
-)
-def test_a_broken_file_is_one_error(name: str, content: bytes, message: str, tmp_path: Path):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=f"{name}: {message}"):
-        table_corpus(TableTask(file=str(tmp_path / name)))
+def test_rows_of_a_file_of_their_own_are_evaluated_on(tmp_path: Path):
+    written(ROWS, tmp_path / "rows.csv")
+    written(ROWS.iloc[:3].assign(text="new").drop(columns="who"), tmp_path / "test.jsonl")
+    config = TableTask(
+        file=str(tmp_path / "rows.csv"),
+        label="label",
+        owner="who",
+        test={"file": str(tmp_path / "test.jsonl")},
+    )
+    corpus = table_corpus(config)
+    assert [text.text for text in corpus.train] == ROWS["text"].tolist()
+    assert [(text.text, corpus.classes[text.label]) for text in corpus.test] == [
+        ("new", "b"),
+        ("new", "a"),
+        ("new", "c"),
+    ]
+    assert {corpus.owners[text.owner] for text in corpus.train} == {"w0", "w1", "w2"}
+    written(ROWS.assign(label="z"), tmp_path / "test.jsonl")
+    with pytest.raises(
+        InputError, match=r"test\.jsonl: has label 'z', which no row to learn from has"
+    ):
+        table_corpus(config)
 
 
-def test_paragraphs_of_files_belong_to_their_file(tmp_path: Path):
-    for name in ("b", "a"):
-        (tmp_path / f"{name}.txt").write_text(
-            "\n\n".join(f"{name} {n}" for n in range(10)), encoding="utf-8"
-        )
-    (tmp_path / "notes.md").write_text("not this", encoding="utf-8")
-    corpus = text_files_corpus(TextFilesTask(folder=str(tmp_path)))
-    assert {text.text[0]: text.owner for text in corpus.train} == {"a": 0, "b": 1}
-    assert (len(corpus.train), len(corpus.test)) == (16, 4)
+def test_hashes_of_both_files_are_noted_when_the_scenario_is_read(tmp_path: Path):
+    written(ROWS, tmp_path / "rows.csv")
+    written(ROWS.iloc[:5], tmp_path / "test.csv")
+    task = loads(
+        "name: a\nlearning:\n  model: {kind: tiny-lm}\n"
+        "  task: {kind: table, file: rows.csv, label: label, test: {file: test.csv}}",
+        str(tmp_path / "a.yaml"),
+    ).learning.task
+    for noted, name in ((task.sha256, "rows.csv"), (task.test.sha256, "test.csv")):
+        assert noted == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
 
 
-def test_no_text_and_no_utf8_are_errors(tmp_path: Path):
-    with pytest.raises(InputError, match=r"no text in files like '\*\.txt'"):
-        text_files_corpus(TextFilesTask(folder=str(tmp_path)))
-    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(InputError, match=r"a\.txt: is not UTF-8 text"):
-        text_files_corpus(TextFilesTask(folder=str(tmp_path)))
+def test_a_folder_of_datasets_is_the_same_as_the_file(tmp_path: Path):
+    datasets = pytest.importorskip("datasets")
+    config = {"label": "label", "owner": "who"}
+    file = table_corpus(TableTask(file=str(written(ROWS, tmp_path / "rows.csv")), **config))
+    plain = datasets.Dataset.from_pandas(ROWS, preserve_index=False)
+    plain = plain.cast_column("label", datasets.ClassLabel(names=["c", "b", "a"]))
+    plain.save_to_disk(tmp_path / "plain")
+    folder = TableTask(folder=str(tmp_path / "plain"), **config)
+    assert table_corpus(folder).fingerprint == file.fingerprint
+    splits = datasets.DatasetDict({"train": plain, "test": plain.select(range(4))})
+    splits.save_to_disk(tmp_path / "splits")
+    corpus = table_corpus(folder.model_copy(update={"folder": str(tmp_path / "splits")}))
+    assert (len(corpus.train), len(corpus.test)) == (20, 4)
+    datasets.DatasetDict({"dev": plain}).save_to_disk(tmp_path / "odd")
+    with pytest.raises(InputError, match="has no split 'train'; it has: dev"):
+        table_corpus(folder.model_copy(update={"folder": str(tmp_path / "odd")}))
+
+
+def test_a_table_is_a_file_or_a_folder(tmp_path: Path):
+    for options in ({}, {"file": "a.csv", "folder": "b"}):
+        with pytest.raises(ValidationError, match="exactly one of file and folder"):
+            TableTask(**options)

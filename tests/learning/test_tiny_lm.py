@@ -16,7 +16,7 @@ from wirelessfl.learning.pydoc import pydoc_corpus
 from wirelessfl.learning.task import sample_losses
 from wirelessfl.learning.texts import Corpus, Text, encode_samples
 from wirelessfl.learning.tiny_lm import tiny_lm, train_tokenizer
-from wirelessfl.scenario.learning import TinyLm
+from wirelessfl.scenario.base_model import TinyLm
 
 SMALL = TinyLm(hidden=16, layers=1, heads=2, vocabulary=300, pretrain_steps=3)
 TOKENIZER = train_tokenizer([text.text for text in pydoc_corpus().source[:200]], 320)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from tests.learning.conftest import small_config
 from wirelessfl.learning.digits import digits_task
 from wirelessfl.learning.tiny_vit import tiny_vit
-from wirelessfl.scenario.learning import TinyVit
+from wirelessfl.scenario.base_model import TinyVit
 
 
 def test_pre_training_reports_progress_once_and_is_then_remembered():

@@ -11,7 +11,7 @@ from wirelessfl.learning.adapter import add_adapter
 from wirelessfl.learning.base import Base
 from wirelessfl.learning.task import IGNORED, sample_losses
 from wirelessfl.learning.token_loss import losses_of, token_losses, vocabulary_head
-from wirelessfl.scenario.learning import LoraConfig
+from wirelessfl.scenario.lora import LoraConfig
 
 LORA = LoraConfig(rank=2, alpha=4)
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.examples import FOLDER, TINY_TEXT, tiny
 from wirelessfl.errors import InputError
+from wirelessfl.learning.learner import build_learner
 from wirelessfl.learning.pydoc import pydoc_corpus
 from wirelessfl.scenario import Scenario, load
 from wirelessfl.scenario.describe import list_text
@@ -41,6 +42,17 @@ def test_a_run_on_pydoc_learns_and_is_the_same_every_time(traces: tuple[Trace, T
     assert loss.iloc[1] < loss.iloc[0] < np.log(300) + 0.5
     np.testing.assert_allclose(perplexity, np.exp(loss))
     assert one.rounds["accuracy"].isna().all()
+
+
+def test_how_many_samples_are_evaluated_at_once_changes_no_metric(monkeypatch: pytest.MonkeyPatch):
+    overrides = (*TEXT, "devices.count=6", "learning.task.test_fraction=0.05")
+    learning = load(FOLDER / "pydoc-packages.yaml", overrides).learning
+    learner = build_learner(learning, 6, 0)
+    whole = learner.evaluate(learner.initial)
+    monkeypatch.setattr("wirelessfl.learning.learner._EVALUATION_BYTES", 7.5 * 4 * 16 * 300)
+    assert learner._evaluation_batch == 7
+    learner._evaluated.clear()
+    assert learner.evaluate(learner.initial) == pytest.approx(whole, rel=1e-6)
 
 
 def test_a_trace_says_what_the_data_were_and_who_held_them(traces: tuple[Trace, Trace], tmp_path):
@@ -91,7 +103,7 @@ def test_what_does_not_go_together_is_said_at_loading(
 
 
 def test_a_table_without_owners_is_not_natural():
-    with pytest.raises(InputError, match=r"learning\.task\.owner.* is missing"):
+    with pytest.raises(InputError, match=r"learning\.task.* names no owner column"):
         load(FOLDER / "help-desk.yaml", ["learning.task.owner=null"])
 
 

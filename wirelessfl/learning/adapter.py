@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
 from wirelessfl.learning.base import Base
-from wirelessfl.scenario.learning import LoraConfig
+from wirelessfl.scenario.lora import LoraConfig
 
 
 def add_adapter(base: Base, config: LoraConfig, seed: int) -> peft.PeftModel:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from wirelessfl.learning.base import Base, Progress
 from wirelessfl.learning.digits import digits_task
-from wirelessfl.learning.huggingface import Form, huggingface_base, tokenizer_of
+from wirelessfl.learning.huggingface import Form, check_reads, huggingface_base, tokenizer_of
 from wirelessfl.learning.pydoc import pydoc_corpus
-from wirelessfl.learning.tables import table_corpus, text_files_corpus
+from wirelessfl.learning.tables import table_corpus
 from wirelessfl.learning.task import Task
+from wirelessfl.learning.text_files import text_files_corpus
 from wirelessfl.learning.texts import Corpus, encode
 from wirelessfl.learning.tiny_lm import tiny_lm
 from wirelessfl.learning.tiny_vit import tiny_vit
-from wirelessfl.scenario.learning import (
-    HuggingFace,
-    LearningConfig,
-    PydocTask,
-    TableTask,
-    TextFilesTask,
-    TextOptions,
-    TinyLm,
-    TinyVit,
-)
+from wirelessfl.scenario.base_model import HuggingFace, TinyLm, TinyVit
+from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.tasks import PydocTask, TableTask, TextFilesTask, TextOptions
 
 
 def assemble(config: LearningConfig, progress: Progress | None = None) -> tuple[Base, Task]:
@@ -47,12 +41,16 @@ def _of_text(
     classes = len(corpus.classes)
     if isinstance(config.model, TinyLm):
         base = tiny_lm(config.model, classes, progress)
-    else:
-        assert isinstance(config.model, HuggingFace)
-        form: Form = "classes" if classes else "tokens"
-        base = huggingface_base(config.model, form, classes, tokenizer_of(config.model))
-    assert base.tokenizer is not None
-    return base, encode(corpus, base.tokenizer, options.max_tokens)
+        assert base.tokenizer is not None
+        return base, encode(corpus, base.tokenizer, options.max_tokens)
+    assert isinstance(config.model, HuggingFace)
+    tokenizer = tokenizer_of(config.model)
+    form: Form = "classes" if classes else "tokens"
+    base = huggingface_base(config.model, form, classes, tokenizer)
+    task = encode(corpus, tokenizer, options.max_tokens)
+    for samples in (task.train, task.test):
+        check_reads(config.model, base, samples)
+    return base, task
 
 
 def _corpus(options: TextOptions) -> Corpus:

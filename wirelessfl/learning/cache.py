@@ -20,6 +20,8 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from safetensors.torch import load, save
 
+from wirelessfl.errors import InputError
+
 Tensors = dict[str, torch.Tensor]
 
 
@@ -42,12 +44,22 @@ def cached_tensors(name: str, recipe: Mapping[str, Any], build: Callable[[], Ten
         name: Start of the files' names.
         recipe: Everything the tensors depend on, as JSON values.
         build: Makes the tensors when the cache does not have them.
+
+    Raises:
+        InputError: If the cache folder cannot be used.
     """
     folder = cache_folder()
     stem = folder / f"{name}-{recipe_key(recipe)}"
     if (tensors := _read(stem, recipe)) is not None:
         return tensors
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # before the work, not after it
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot keep pre-trained models here ({error.strerror}); set "
+            "WIRELESSFL_CACHE to a folder that can be written"
+        ) from None
     with FileLock(f"{stem}.lock"):
         if (tensors := _read(stem, recipe)) is not None:  # another process was faster
             return tensors
@@ -64,7 +76,7 @@ def _read(stem: Path, recipe: Mapping[str, Any]) -> Tensors | None:
     try:
         manifest = json.loads(stem.with_suffix(".json").read_bytes())
         data = stem.with_suffix(".safetensors").read_bytes()
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
     if manifest != {"recipe": recipe, "sha256": hashlib.sha256(data).hexdigest()}:
         return None

@@ -23,14 +23,12 @@ from wirelessfl.errors import InputError
 from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.learning.learner import build_learner
 from wirelessfl.learning.threads import torch_threads
+from wirelessfl.scenario.base_model import TinyVit
 from wirelessfl.scenario.devices import DeviceProfile
-from wirelessfl.scenario.learning import (
-    IidPartition,
-    LearningConfig,
-    LocalConfig,
-    LoraConfig,
-    TinyVit,
-)
+from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.local import LocalConfig
+from wirelessfl.scenario.lora import LoraConfig
+from wirelessfl.scenario.partition import IidPartition
 from wirelessfl.scenario.yaml_text import yaml_text
 
 MODEL = TinyVit(hidden=192, layers=4, heads=4, pretrain_steps=1)

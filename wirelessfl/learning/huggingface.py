@@ -16,21 +16,22 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
 from wirelessfl import randomness
-from wirelessfl.errors import InputError
+from wirelessfl.errors import InputError, reason
 from wirelessfl.learning.base import Base
-from wirelessfl.scenario.learning import HuggingFace
+from wirelessfl.learning.task import Samples
+from wirelessfl.scenario.base_model import HuggingFace
 
 Form = Literal["images", "classes", "tokens"]
 
 _SEED = 0
 _ERROR = 40  # level of logging: errors only
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")  # any of these files
-_HEADS = ("pre_classifier", "classifier", "score")  # of all classifiers in transformers
 _MODELS: dict[Form, Any] = {
     "images": AutoModelForImageClassification,
     "classes": AutoModelForSequenceClassification,
@@ -75,7 +76,8 @@ def huggingface_base(
 
     Raises:
         InputError: If there is no such checkpoint, it is not in safetensors, transformers has no
-            model of its kind for the task, or weights other than the head's are missing.
+            model of its kind for the task, weights other than the head's are missing, or a model
+            for the next token sees it.
     """
     with _one_error(config, "config.json"):
         architecture: PretrainedConfig = AutoConfig.from_pretrained(**_source(config))
@@ -99,21 +101,76 @@ def huggingface_base(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    head = tuple(name for name in _HEADS if name in dict(model.named_children())) if classes else ()
-    strange = {
+    fresh = {
         str(key[0] if isinstance(key, tuple) else key)
         for of in ("missing_keys", "mismatched_keys")
         for key in loading[of]
     }
-    strange = {key for key in strange if key.partition(".")[0] not in head}
+    head = _head(model, fresh) if classes else ()
+    strange = {key for key in fresh if not set(key.split(".")) & set(head)}
     if strange:
         raise _error(config, f"lacks weights of the model, such as {min(strange)}")
-    for name in head:  # it is trained, in float32
-        _in_float32(model.get_submodule(name))
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] in head:  # it is trained, in float32
+            _in_float32(module)
     if tokenizer is not None:
         model.config.pad_token_id = tokenizer.pad_token_id
     model.config.use_cache = False
+    if form == "tokens" and _sees_ahead(model.eval()):
+        raise _error(
+            config,
+            f"{type(model).__name__} reads the tokens that it should predict (an encoder, such as "
+            "BERT); give the task a label, or take a decoder, such as Llama, Qwen or GPT-2",
+        )
     return Base(model.eval(), head, tokenizer)
+
+
+def check_reads(config: HuggingFace, base: Base, samples: Samples) -> None:
+    """Sends the longest sample through the model, which may have room for fewer tokens.
+
+    Raises:
+        InputError: If there are more tokens than the model has positions for, or others than it
+            knows.
+    """
+    tokens = samples.inputs["input_ids"]
+    known = len(base.model.get_input_embeddings().get_parameter("weight"))
+    if (last := int(tokens.max())) >= known:
+        raise _error(
+            config, f"its tokenizer has a token {last}, its model only {known}: not of one kind"
+        )
+    longest = samples.take(samples.inputs["attention_mask"].sum(1).argmax()[None])
+    try:
+        with torch.inference_mode():
+            base.model(**longest.inputs)
+    except (IndexError, RuntimeError, ValueError) as error:
+        raise _error(
+            config,
+            f"cannot read samples of {longest.inputs['input_ids'].shape[1]} tokens "
+            f"({reason(error)}); lower learning.task.max_tokens",
+        ) from None
+
+
+def _head(model: PreTrainedModel, fresh: set[str]) -> tuple[str, ...]:
+    """Last names of what is beside the base model, and of its pooler if that is fresh too.
+
+    A masked language model, for one, is saved without the pooler that a classifier reads.
+    """
+    head = [
+        name
+        for name, module in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in module.parameters())
+    ]
+    if any("pooler" in key.split(".") for key in fresh) and "pooler" not in head:
+        head.append("pooler")
+    return tuple(head)
+
+
+def _sees_ahead(model: PreTrainedModel) -> bool:
+    """Whether another last token changes what is predicted before it."""
+    tokens = torch.tensor([[0, 1, 2], [0, 1, 3]])
+    with torch.inference_mode():
+        logits = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits[:, :2]
+    return bool((logits[0] - logits[1]).abs().max() > 1e-3 * logits.abs().max())
 
 
 def _in_float32(head: nn.Module) -> None:
@@ -142,13 +199,11 @@ def _one_error(config: HuggingFace, what: str) -> Iterator[None]:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()
+    except Exception as error:  # a broken file makes transformers raise nearly anything
         hint = ""
         if config.hub is not None and not config.allow_download:
             hint = "; it is not in the local cache: allow_download: true may fetch it"
-        why = reason[0] if reason else repr(error)
-        raise _error(config, f"{what} cannot be used: {why}{hint}") from None
+        raise _error(config, f"{what} cannot be used: {reason(error)}{hint}") from None
     finally:
         logging.set_verbosity(before)
         if bar:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from peft import PeftModel, get_peft_model_state_dict
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import save
+from transformers import PretrainedConfig
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.adapter import add_adapter
@@ -42,6 +43,7 @@ from wirelessfl.scenario.adapter import FixedAdapter
 from wirelessfl.scenario.learning import LearningConfig
 
 _EVALUATION_BATCH = 128
+_EVALUATION_BYTES = 256e6  # of logits, of which a language model has a vocabulary's worth per token
 _CACHE_BYTES = 32e6  # of a pass: measured, beyond 30 to 80 MB passes become slower (2-core x86)
 _MEMORY_BYTES = 2e9
 _MOST_LOSS = 700.0  # whose exponential is still a number
@@ -244,12 +246,21 @@ class Learner:
                 known = self._evaluated[digest.digest()] = self._measured()
         return dict(known)
 
+    @property
+    def _evaluation_batch(self) -> int:
+        """Samples that are evaluated at once; fewer where their logits would not fit."""
+        if self._test.labels.ndim == 1:
+            return _EVALUATION_BATCH
+        config: PretrainedConfig = self._model.get_base_model().config  # type: ignore[assignment]
+        logits = 4 * self._test.labels.shape[1] * config.vocab_size
+        return max(1, min(_EVALUATION_BATCH, int(_EVALUATION_BYTES // logits)))
+
     def _measured(self) -> dict[str, float]:
         """Metrics of the model as it stands."""
         with torch_threads(self._config.threads), torch.inference_mode():
             loss, right = 0.0, 0
             every = torch.arange(len(self._test), device=self._bench.device)
-            for rows in torch.split(every, _EVALUATION_BATCH):
+            for rows in torch.split(every, self._evaluation_batch):
                 batch = self._test.take(rows)
                 with self._bench.precision():
                     logits = self._model(**batch.inputs).logits

@@ -20,16 +20,12 @@ import numpy as np
 from wirelessfl.errors import InputError
 from wirelessfl.learning.partition import holdings
 from wirelessfl.learning.workload import Bilinear, StepCost, Workload
-from wirelessfl.scenario.learning import (
-    LearningConfig,
-    LoraConfig,
-    NoTask,
-    SizedModel,
-    TinyLm,
-    TinyVit,
-)
+from wirelessfl.scenario.base_model import SizedModel, TinyLm, TinyVit
+from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.scenario.located import suggestion
+from wirelessfl.scenario.lora import LoraConfig
 from wirelessfl.scenario.models import ModelSize
+from wirelessfl.scenario.tasks import NoTask
 
 _TEXT_TOKENS = 128
 _TINY_VIT_SIDE, _TINY_VIT_PATCH = 8, 2  # pixels of a digit, and of a patch

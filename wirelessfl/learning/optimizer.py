@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from wirelessfl.scenario.learning import LocalConfig
+from wirelessfl.scenario.local import LocalConfig
 
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.learning import (
+from wirelessfl.scenario.partition import (
     DirichletPartition,
     IidPartition,
     NaturalPartition,

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.learning import PrivacyConfig
+from wirelessfl.scenario.privacy import PrivacyConfig
 
 Floats = NDArray[np.float64]
 

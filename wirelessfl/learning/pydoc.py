@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import gc
 import hashlib
+import math
 import os
 import sysconfig
 import warnings
@@ -43,7 +44,8 @@ def pydoc_corpus(test_fraction: float = 0.2, folder: Path | None = None) -> Corp
         folder: Where the library's source is; the running Python's own if None.
 
     Raises:
-        InputError: If there is no source there (some distributions leave it out).
+        InputError: If there is no source there (some distributions leave it out), or the fraction
+            holds nothing out.
     """
     folder = Path(sysconfig.get_path("stdlib")) if folder is None else folder
     with _no_garbage_collection():
@@ -62,6 +64,12 @@ def pydoc_corpus(test_fraction: float = 0.2, folder: Path | None = None) -> Corp
         held_out = set(rng.permutation(len(mine))[: int(test_fraction * len(mine))].tolist())
         for number, text in enumerate(mine):
             (test if number in held_out else train).append(Text(text, owner=owner))
+    if not test:
+        largest = max(len(strings[name]) for name in federated)
+        raise InputError(
+            f"learning.task.test_fraction: {test_fraction:g} holds out no string of any package; "
+            f"the largest has {largest}, so use at least {math.ceil(100 / largest) / 100:g}"
+        )
     source = [Text(text) for name, mine in strings.items() if _is_source(name) for text in mine]
     return Corpus(train, test, source, owners=tuple(federated))
 

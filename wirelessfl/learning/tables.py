@@ -1,121 +1,104 @@
-"""Tasks from files of the user's own: rows of a table, or plain text."""
+"""A task from a table of the user's own: texts with classes, prompts with completions, or texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from wirelessfl import randomness
 from wirelessfl.errors import InputError
+from wirelessfl.learning.hold_out import hold_out
+from wirelessfl.learning.table_files import Table, read_saved, read_table
 from wirelessfl.learning.texts import Corpus, Text
-from wirelessfl.scenario.datafile import check_hash
-from wirelessfl.scenario.learning import TableTask, TextFilesTask
+from wirelessfl.scenario.tasks import TableTask
 
-_SPLIT_SEED = 0  # the split does not depend on a scenario's seed
+Columns = dict[str, list[str]]
 
 
 def table_corpus(config: TableTask) -> Corpus:
-    """The texts of a table; a share of every class (or owner) is held out.
+    """The texts of a table; of every class (or owner) a share is held out, or there are test rows.
 
     Raises:
-        InputError: If the file cannot be read or has changed, or a column is missing, empty in some
-            row, or holds fewer than two classes.
+        InputError: If a file cannot be read or has changed, or a column is missing, empty in some
+            row, or holds fewer than two classes; or if test rows have a class the others have not.
     """
-    path = Path(config.file)
-    frame = _read(path, config.sha256)
-    wanted = [config.text, config.label, config.completion, config.owner]
-    for column in wanted:
-        if column is not None and column not in frame:
-            raise InputError(
-                f"{path}: has no column {column!r}; it has: {', '.join(map(str, frame.columns))}"
-            )
-    columns = {name: frame[name].astype(str) for name in wanted if name is not None}
-    for name in (config.text, config.label, config.completion):
-        if name is not None and (empty := columns[name].str.strip() == "").any():
-            raise InputError(f"{path}: {name} is empty in row {int(empty.to_numpy().argmax()) + 1}")
-    classes, label = _numbered(columns[config.label]) if config.label is not None else ((), None)
+    table, test_table = _tables(config)
+    columns = _columns(table, config)
+    classes = _names(columns, config.label)
+    owners = _names(columns, config.owner)
     if config.label is not None and len(classes) < 2:
-        raise InputError(f"{path}: {config.label} has only one class, {classes[0]!r}")
-    owners, owner = _numbered(columns[config.owner]) if config.owner is not None else ((), None)
-    rows = [
-        Text(
-            text=text,
-            completion=None if config.completion is None else columns[config.completion][row],
-            label=None if label is None else int(label[row]),
-            owner=0 if owner is None else int(owner[row]),
-        )
-        for row, text in enumerate(columns[config.text])
-    ]
-    groups = label if label is not None else owner if owner is not None else np.zeros(len(rows))
-    train, test = _split(rows, groups, config.test_fraction, str(path))
+        raise InputError(f"{table.source}: {config.label} has only one class, {classes[0]!r}")
+    rows = _rows(columns, config, classes, owners)
+    if test_table is not None:
+        unowned = config.model_copy(update={"owner": None})
+        tested = _columns(test_table, unowned)
+        if unknown := set(_names(tested, config.label)) - set(classes):
+            raise InputError(
+                f"{test_table.source}: has {config.label} {min(unknown)!r}, which no row to learn "
+                "from has"
+            )
+        test = _rows(tested, unowned, classes, ())
+        return Corpus(rows, test, classes=classes, owners=owners)
+    groups = [row.owner if row.label is None else row.label for row in rows]
+    train, test = hold_out(
+        rows, groups, config.test_fraction, table.source, keep_some=bool(classes)
+    )
     return Corpus(train, test, classes=classes, owners=owners)
 
 
-def text_files_corpus(config: TextFilesTask) -> Corpus:
-    """The paragraphs of all files; a share of every file is held out.
-
-    Raises:
-        InputError: If no file matches, or one is not UTF-8 text.
-    """
-    folder = Path(config.folder)
-    files = sorted(path for path in folder.glob(config.pattern) if path.is_file())
-    rows, owners = [], []
-    for owner, path in enumerate(files):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: is not UTF-8 text: {error}") from None
-        for paragraph in text.split("\n\n"):
-            if paragraph.strip():
-                rows.append(Text(paragraph.strip(), owner=owner))
-                owners.append(owner)
-    if not rows:
-        raise InputError(f"{folder}: no text in files like {config.pattern!r}")
-    train, test = _split(rows, np.array(owners), config.test_fraction, str(folder))
-    names = tuple(path.relative_to(folder).as_posix() for path in files)
-    return Corpus(train, test, owners=names)
+def _tables(config: TableTask) -> tuple[Table, Table | None]:
+    """The table to learn from, and that to evaluate on if it is given."""
+    test = None
+    if config.folder is not None:
+        splits = read_saved(Path(config.folder))
+        if "train" not in splits:
+            raise InputError(
+                f"{config.folder}: has no split 'train'; it has: {', '.join(map(str, splits))}"
+            )
+        table, test = splits["train"], splits.get("test")
+    else:
+        assert config.file is not None
+        table = read_table(Path(config.file), config.sha256)
+    if config.test is not None:
+        test = read_table(Path(config.test.file), config.test.sha256)
+    return table, test
 
 
-def _read(path: Path, sha256: str | None) -> pd.DataFrame:
-    """The file as a table of texts, whatever its format."""
-    try:
-        data = path.read_bytes()
-        check_hash(path, data, sha256)
-        if path.suffix == ".csv":
-            return pd.read_csv(path, dtype=str, keep_default_na=False)
-        if path.suffix in (".jsonl", ".json"):
-            return pd.read_json(path, lines=True, dtype=False).fillna("")
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path).fillna("")
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # what pandas and Arrow raise for bad content
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: cannot be read: {reason}") from None
-    raise InputError(f"{path}: is not a .csv, .jsonl or .parquet file")
+def _columns(table: Table, config: TableTask) -> Columns:
+    """The columns that the task names; each says something in every row."""
+    columns = {}
+    for name in (config.text, config.label, config.completion, config.owner):
+        if name is None:
+            continue
+        columns[name] = values = table.texts(name)
+        if not values:
+            raise InputError(f"{table.source}: has no rows")
+        row = next((row for row, value in enumerate(values, 1) if not value.strip()), None)
+        if row is not None:
+            raise InputError(f"{table.source}: {name} is empty in row {row}")
+    return columns
 
 
-def _numbered(values: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
-    """The different values in order, and the number of each row's."""
-    names, number = np.unique(values.to_numpy(dtype=str), return_inverse=True)
-    return tuple(names.tolist()), number
+def _names(columns: Columns, column: str | None) -> tuple[str, ...]:
+    """The different values of a column in order; none without one."""
+    return tuple(sorted(set(columns[column]))) if column is not None else ()
 
 
-def _split(
-    rows: Sequence[Text], groups: np.ndarray, fraction: float, source: str
-) -> tuple[list[Text], list[Text]]:
-    """Rows to train on and to test with, each in its order: a share of every group is held out."""
-    held_out = np.zeros(len(rows), bool)
-    for number, group in enumerate(np.unique(groups)):
-        rng = randomness.generator(_SPLIT_SEED, "table-split", number)
-        mine = rng.permutation(np.flatnonzero(groups == group))
-        held_out[mine[: round(fraction * len(mine))]] = True
-    if held_out.all() or not held_out.any():
-        raise InputError(
-            f"{source}: {len(rows)} samples cannot be split with test_fraction {fraction:g}"
+def _rows(
+    columns: Columns, config: TableTask, classes: tuple[str, ...], owners: tuple[str, ...]
+) -> list[Text]:
+    """The rows, with classes and owners by number."""
+    texts = columns[config.text]
+    nothing = [None] * len(texts)
+    completions = columns[config.completion] if config.completion is not None else nothing
+    labels = columns[config.label] if config.label is not None else nothing
+    holders = columns[config.owner] if config.owner is not None else nothing
+    class_of = {name: number for number, name in enumerate(classes)}
+    owner_of = {name: number for number, name in enumerate(owners)}
+    return [
+        Text(
+            text,
+            completion,
+            None if label is None else class_of[label],
+            0 if holder is None else owner_of[holder],
         )
-    train = [row for row, out in zip(rows, held_out, strict=True) if not out]
-    return train, [row for row, out in zip(rows, held_out, strict=True) if out]
+        for text, completion, label, holder in zip(texts, completions, labels, holders, strict=True)
+    ]

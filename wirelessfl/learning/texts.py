@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from wirelessfl.errors import InputError
 from wirelessfl.learning.task import IGNORED, Samples, Task
 
 
@@ -89,19 +90,27 @@ def encode_samples(
 
     What is learnt ends with the end-of-text token if the tokenizer has one. A block of a text that
     is too short to predict anything is left out.
+
+    Raises:
+        InputError: If the tokenizer makes nothing of a text that has a class, a prompt leaves no
+            room for its completion, or no text is long enough to predict anything.
     """
     pieces: list[list[int]] = []
     learnt, row = [], []
-    for number, text in enumerate(texts):
-        tokens, prompt = _tokens(text, tokenizer)
+    for number, (text, (tokens, prompt)) in enumerate(
+        zip(texts, _tokens(texts, tokenizer, max_tokens), strict=True)
+    ):
         blocks = [tokens[:max_tokens]]
         if text.label is None and text.completion is None:
             starts = range(0, len(tokens), max_tokens)
             blocks = [tokens[start : start + max_tokens] for start in starts]
-            blocks = [block for block in blocks if len(block) > 1] or blocks[:1]
+            blocks = [block for block in blocks if len(block) > 1]
         pieces += blocks
         learnt += [prompt] * len(blocks)
         row += [number] * len(blocks)
+    if not pieces:
+        raise InputError("learning.task: no text is two tokens long, so nothing can be predicted")
+    _check(texts, pieces, learnt, max_tokens)
     longest = max(len(piece) for piece in pieces)
     pad = tokenizer.pad_token_id
     ids = torch.full((len(pieces), longest), 0 if pad is None else int(pad), dtype=torch.int64)
@@ -116,12 +125,32 @@ def encode_samples(
     return Samples(inputs, torch.where(predicted, ids, IGNORED)), of
 
 
-def _tokens(text: Text, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], int]:
-    """A text's tokens, and how many of them belong to a prompt."""
-    tokens, prompt = list(tokenizer(text.text)["input_ids"]), 0
-    if text.completion is not None:
-        prompt = len(tokens)
-        tokens += tokenizer(text.completion, add_special_tokens=False)["input_ids"]
-    if text.label is None and tokenizer.eos_token_id is not None:
-        tokens.append(int(tokenizer.eos_token_id))
-    return tokens, prompt
+def _tokens(
+    texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+) -> Iterator[tuple[list[int], int]]:
+    """Every text's tokens, and how many of them belong to a prompt."""
+    # Only here, since BERT's like a text that is cut to end as others do.
+    cut = {"truncation": True, "max_length": max_tokens} if texts[0].label is not None else {}
+    first = tokenizer([text.text for text in texts], verbose=False, **cut)["input_ids"]
+    completions = [text.completion or "" for text in texts]
+    then = tokenizer(completions, add_special_tokens=False, verbose=False)["input_ids"]
+    for text, tokens, more in zip(texts, first, then, strict=True):
+        end = [] if text.label is not None else [tokenizer.eos_token_id]
+        prompt = 0 if text.completion is None else len(tokens)
+        yield [*tokens, *more, *(int(token) for token in end if token is not None)], prompt
+
+
+def _check(
+    texts: Sequence[Text], pieces: Sequence[list[int]], prompts: Sequence[int], max_tokens: int
+) -> None:
+    """Refuses texts that the model would be given nothing of, or nothing to learn of."""
+    if texts[0].completion is not None:
+        long = [size for size in prompts if size >= max_tokens]
+        if long:
+            raise InputError(
+                f"learning.task.max_tokens: {max_tokens} leaves no room for the completions of "
+                f"{len(long)} prompts, which are up to {max(long)} tokens long"
+            )
+    elif texts[0].label is not None and [] in pieces:
+        text = texts[pieces.index([])].text
+        raise InputError(f"learning.task: the model's tokenizer finds no token in {text[:40]!r}")

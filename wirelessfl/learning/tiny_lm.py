@@ -29,7 +29,7 @@ from wirelessfl.learning.pretraining import made_with, pretrain
 from wirelessfl.learning.pydoc import pydoc_corpus
 from wirelessfl.learning.task import Samples, sample_losses
 from wirelessfl.learning.texts import Corpus, encode
-from wirelessfl.scenario.learning import TinyLm
+from wirelessfl.scenario.base_model import TinyLm
 
 HEAD = "score"
 RECIPE_VERSION = 1

@@ -19,7 +19,7 @@ from wirelessfl.learning.base import Base, Progress
 from wirelessfl.learning.cache import Tensors, cached_tensors
 from wirelessfl.learning.pretraining import made_with, pretrain
 from wirelessfl.learning.task import Samples, Task
-from wirelessfl.scenario.learning import TinyVit
+from wirelessfl.scenario.base_model import TinyVit
 
 HEAD = "classifier"
 RECIPE_VERSION = 1

@@ -15,7 +15,7 @@ from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalWork
 from wirelessfl.learning.task import Samples
 from wirelessfl.learning.token_loss import vocabulary_head
-from wirelessfl.scenario.learning import LocalConfig
+from wirelessfl.scenario.local import LocalConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wirelessfl.scenario.adapter import Method, SketchMode, UplinkDtype
-from wirelessfl.scenario.learning import LocalConfig
+from wirelessfl.scenario.local import LocalConfig
 
 UPLINK_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8}
 """Bits of a number of an update on the air."""

@@ -27,7 +27,7 @@ def csv_table(
         InputError: If the file cannot be read, has changed, or is not UTF-8 text, CSV, or a table
             of these columns.
     """
-    rows = _csv_rows(path, sha256)
+    rows = csv_rows(path, sha256)
     names = tuple(cell.strip() for cell in next(rows)[1])
     if names not in (columns, columns + optional):
         found = f"has columns {','.join(names)}" if names else "is empty"
@@ -42,8 +42,12 @@ def csv_table(
         raise line_error(path, 1, "has a header but no rows")
 
 
-def _csv_rows(path: Path, sha256: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank; the first line's even if it is."""
+def csv_rows(path: Path, sha256: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row that is not blank; the first line's even if it is.
+
+    Raises:
+        InputError: If the file cannot be read, has changed, or is not UTF-8 text or CSV.
+    """
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

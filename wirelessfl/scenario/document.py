@@ -11,11 +11,12 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario.adapter import SUMS
 from wirelessfl.scenario.base import Config, MisfitError, kinds
 from wirelessfl.scenario.devices import DevicesConfig
-from wirelessfl.scenario.learning import DigitsTask, LearningConfig, NoTask
+from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.scenario.located import suggestion
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.place import FixedPlacement
 from wirelessfl.scenario.strategy import Adaptive, StrategyConfig
+from wirelessfl.scenario.tasks import DigitsTask, NoTask
 from wirelessfl.scenario.units import Seconds
 from wirelessfl.scenario.yaml_text import yaml_text
 

@@ -18,7 +18,8 @@ from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.learning.privacy import Privacy
 from wirelessfl.network.access import Access
 from wirelessfl.scenario import Scenario, dump, fingerprint
-from wirelessfl.scenario.learning import LearningConfig, NoTask
+from wirelessfl.scenario.learning import LearningConfig
+from wirelessfl.scenario.tasks import NoTask
 from wirelessfl.simulation.journal import Journal
 from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer

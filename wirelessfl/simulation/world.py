@@ -20,8 +20,9 @@ from wirelessfl.network.channel import Channel, build_channel
 from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.network.topology import Topology, build_topology
 from wirelessfl.scenario import Scenario
-from wirelessfl.scenario.learning import DigitsTask, NoTask, TinyLm, TinyVit
+from wirelessfl.scenario.base_model import TinyLm, TinyVit
 from wirelessfl.scenario.strategy import StrategyConfig
+from wirelessfl.scenario.tasks import DigitsTask, NoTask
 from wirelessfl.simulation.client import Hardware
 from wirelessfl.simulation.energy import EnergyMeter
 from wirelessfl.simulation.memory import memory_gate
