@@ -19,10 +19,11 @@ from wirelessfl.learning.privacy import Privacy
 from wirelessfl.network.access import Access
 from wirelessfl.scenario import Scenario, dump, fingerprint
 from wirelessfl.scenario.learning import LearningConfig, NoTask
+from wirelessfl.simulation.base_server import Progress
 from wirelessfl.simulation.journal import Journal
 from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
-from wirelessfl.simulation.server import Progress, Server
+from wirelessfl.simulation.server import Server
 from wirelessfl.simulation.training import RealTraining, TimingOnly, Training
 from wirelessfl.simulation.world import build_world
 from wirelessfl.strategy import build_strategy
