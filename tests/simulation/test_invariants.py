@@ -40,8 +40,8 @@ def accesses(monkeypatch) -> list[Access]:
     made: list[Access] = []
 
     class Watched(Access):
-        def __init__(self, *args) -> None:
-            super().__init__(*args)
+        def __init__(self, *args, **options) -> None:
+            super().__init__(*args, **options)
             made.append(self)
 
     monkeypatch.setattr(world, "Access", Watched)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.adapter import SUMS
+from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
 from wirelessfl.scenario.base import Config, MisfitError, kinds
 from wirelessfl.scenario.devices import DevicesConfig
 from wirelessfl.scenario.learning import DigitsTask, LearningConfig, NoTask
@@ -49,7 +50,9 @@ class Target(Config):
 class Stop(Config):
     """What ends a run: whichever comes first."""
 
-    rounds: int = Field(100, ge=1, description="Rounds at most.")
+    rounds: int = Field(
+        100, ge=1, description="Rounds at most; for asynchronous strategies model updates."
+    )
     time_s: Seconds | None = Field(
         None, gt=0, alias="time", description="Simulated time at most; null is no limit."
     )
@@ -166,6 +169,12 @@ class Scenario(Config):
             return (
                 f"{strategy.kind!r} plans from the norms of updates, which no noise protects, so "
                 "it does not go with learning.privacy; choose another kind, e.g. uniform"
+            )
+        if isinstance(strategy, FedAsync | FedBuff):
+            return (
+                f"{strategy.kind!r} has no rounds in which each client takes part with a known "
+                "probability, which is what the accountant of learning.privacy counts; choose "
+                "another kind, e.g. uniform"
             )
         if strategy.adapter.method not in ("fslora", "ffa"):
             return (

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from wirelessfl.scenario.adapter import FixedAdapter, PlannedAdapter
+from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
 from wirelessfl.scenario.base import Config
 from wirelessfl.scenario.participation import (
     ExpectedParticipation,
@@ -79,5 +80,6 @@ class AdaptivePaper(Config):
 
 
 StrategyConfig = Annotated[
-    Full | Uniform | DataProportional | Adaptive | AdaptivePaper, Field(discriminator="kind")
+    Full | Uniform | DataProportional | Adaptive | AdaptivePaper | FedAsync | FedBuff,
+    Field(discriminator="kind"),
 ]

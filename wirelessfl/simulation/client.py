@@ -18,7 +18,8 @@ from wirelessfl.device.battery import empty_s
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.device.presence import Presence
 from wirelessfl.device.queue import ComputeQueue
-from wirelessfl.network.access import Access, Passage
+from wirelessfl.network.access import Access
+from wirelessfl.network.passage import Passage
 from wirelessfl.simulation.energy import Activity, Energy, EnergyMeter
 from wirelessfl.simulation.record import Record
 from wirelessfl.trace.tables import OUTCOMES

@@ -2,10 +2,10 @@
 
 Times are simulated seconds since the start of the run. NaN in memory is null on disk.
 
-A round of an asynchronous run (`fedasync`, `fedbuff`) is one update of the model. It begins when the
-one before is over, and its participants are the updates aggregated in it and those whose work came
-to nothing meanwhile: a client may be among them more than once, and may have begun long before the
-round. Those still at work when the run ends are participants of its last round.
+A round of an asynchronous run (`fedasync`, `fedbuff`) is one update of the model. It begins when
+the one before is over, and its participants are the updates aggregated in it and those whose work
+came to nothing meanwhile: a client may be among them more than once, and may have begun long before
+the round. Those still at work when the run ends are participants of its last round.
 """
 
 from __future__ import annotations
