@@ -83,6 +83,9 @@ class Access:
 
         self.downlinks = links("downlink", config.downlink, downlink_rule)
         self.uplinks = links("uplink", config.uplink, uplink_rule)
+        if one_by_one:
+            for link in self.downlinks + self.uplinks:
+                link.look_near()
         copies = MulticastLink if config.downlink.mode == "multicast" else Link
         self._pipes_down = _pipes(copies, env, "downlink", topology.backhaul_bps)
         self._pipes_up = _pipes(Link, env, "uplink", topology.backhaul_bps)

@@ -21,8 +21,7 @@ from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.network.access import Access
 from wirelessfl.network.passage import Passage
 from wirelessfl.simulation.energy import Activity, Energy, EnergyMeter
-from wirelessfl.simulation.record import Record
-from wirelessfl.trace.tables import OUTCOMES
+from wirelessfl.simulation.record import OUTCOMES, Record
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -184,14 +183,10 @@ class Cohort:
         self.completed[rows], self.lost[rows] = False, True
 
     def record(self, staleness: int = 0) -> Record:
-        """What became of each participant, once settled.
-
-        Outcomes are 'completed'; 'lost' (uploaded, but corrupt); 'dropped', 'crashed' or 'offline'
-        (left by itself, the last also for want of charge); 'cancelled' (cut by the server).
-        """
+        """What became of each participant, once settled ('offline' also for want of charge)."""
         n = len(self.completed)
         outcome = np.full(n, OUTCOMES.index("cancelled"))
-        for name in ("completed", "lost", "dropped", "crashed", "offline"):
+        for name in OUTCOMES[:-1]:
             outcome[getattr(self, name)] = OUTCOMES.index(name)
         return Record(
             clients=self.work.clients,

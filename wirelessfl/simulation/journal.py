@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from wirelessfl.arrays import stable_order
 from wirelessfl.device.fleet import Fleet
 from wirelessfl.network.channel import Channel
-from wirelessfl.simulation.record import Record
+from wirelessfl.simulation.record import OUTCOMES, Record
 from wirelessfl.simulation.training import Learned
 from wirelessfl.strategy.observation import Plan
 from wirelessfl.trace import Trace
 from wirelessfl.trace.recorder import Recorder
-from wirelessfl.trace.tables import EVENTS, OUTCOMES, SERVER, Words
+from wirelessfl.trace.tables import EVENTS, SERVER, Words
 
 LEFT = ("dropped", "crashed", "offline", "lost")  # outcomes that the rounds table counts
 METRICS = ("loss", "accuracy", "perplexity")

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wirelessfl.simulation.energy import Energy
-from wirelessfl.trace.tables import OUTCOMES
+
+OUTCOMES = ("completed", "lost", "dropped", "crashed", "offline", "cancelled")
+"""Uploaded; uploaded, but corrupt; left by itself in three ways; cut by the server."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,7 +24,7 @@ class Record:
 
     Attributes:
         clients: Who they are.
-        outcome: What became of each, as an index into `wirelessfl.trace.tables.OUTCOMES`.
+        outcome: What became of each, as an index into `OUTCOMES`.
         cell: The cell that served each.
         staleness: How many versions of the global model were made while each was at work.
         download_start_s, download_end_s, compute_start_s, compute_end_s, upload_end_s: Simulated
