@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 
-from tests.simulation.test_async_schedule import REST, timed, works
+from tests.simulation.test_async_schedule import REST, UP_BPS, timed, works
 from tests.simulation.test_presence import EVERYTHING, POWERS, events_of, on_during
 from tests.simulation.test_rounds import TWO
 from wirelessfl.scenario import loads
@@ -64,6 +64,7 @@ def check(trace: Trace, concurrency: int, buffer: int) -> None:
     assert events.get("aggregate", 0) == made
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 1000),
@@ -102,83 +103,74 @@ def test_whatever_the_fleet_every_job_has_one_end(
 
 
 @pytest.mark.parametrize("buffer", [1, 3])
-def test_with_everything_switched_on_a_run_repeats_to_the_byte(small, tmp_path: Path, buffer: int):
+def test_with_everything_switched_on_a_run_repeats_to_the_last_bit(small, buffer: int):
     kind = "fedasync" if buffer == 1 else "fedbuff, buffer: 3"
     strategy = f"strategy={{kind: {kind}, participation: {{concurrency: 8}}}}"
-    for name in ("a", "b"):
-        trace = simulate(small(*EVERYTHING, strategy, "stop.rounds=25"))
-        trace.write(tmp_path / name)
+    first, trace = (simulate(small(*EVERYTHING, strategy, "stop.rounds=15")) for _ in range(2))
     for table in ("rounds", "clients", "events"):
-        first, second = ((tmp_path / n / f"{table}.parquet").read_bytes() for n in "ab")
-        assert first == second
+        assert_frame_equal(getattr(first, table), getattr(trace, table), check_exact=True)
     check(trace, 8, buffer)
-    assert set(trace.clients["outcome"]) >= {"completed", "dropped", "crashed", "offline", "lost"}
+    assert set(trace.clients["outcome"]) >= {"completed", "dropped", "offline", "lost"}
     assert (trace.clients["queue_s"].dropna() > 0).any()
 
 
-def test_a_client_that_goes_off_is_replaced_and_its_share_is_free(tmp_path: Path):
-    """Client 0 leaves half way through its upload; the other has the link alone from then on."""
-    scenario = timed(TWO_AT_WORK, "stop.rounds=3", "server.overhead=0 s")
-    slow = simulate(scenario).clients.set_index("profile").loc["slow"]
-    slow = slow.iloc[0] if isinstance(slow, pd.DataFrame) else slow
-    off_s = float(slow["upload_start_s"] + 1.0)
-    gone, other = int(slow["client"]), 1 - int(slow["client"])
-    trace = simulate(
-        timed(
-            TWO_AT_WORK,
-            "stop.rounds=3",
-            "server.overhead=0 s",
-            on_during(tmp_path, (gone, 0.0, off_s), (other, 0.0, 1e6)),
-        )
-    )
+def test_who_goes_off_leaves_its_share_of_the_link_and_its_place(tmp_path: Path):
+    """The slow one goes off 10 ms into its upload, beside that of the fast one."""
+    alone = timed(TWO_AT_WORK, "stop.rounds=3", "server.overhead=0 s")
+    whole = simulate(alone).clients
+    slow, fast = (whole[whole["profile"] == kind].iloc[0] for kind in ("slow", "fast"))
+    off_s = float(slow["upload_start_s"]) + 0.01
+    assert off_s < fast["upload_end_s"]
+    gone, stays = int(slow["client"]), int(fast["client"])
+    on = on_during(tmp_path, (gone, 0.0, off_s), (stays, 0.0, 1e6))
+    trace = simulate(timed(TWO_AT_WORK, "stop.rounds=3", "server.overhead=0 s", on))
+    assert events_of(trace, "offline") == [(off_s, gone)]
     left = trace.clients[trace.clients["outcome"] == "offline"]
     assert left["client"].tolist() == [gone]
-    assert events_of(trace, "offline") == [(off_s, gone)]
-    bits, _ = works(scenario)
+    assert left["uplink_bits"].tolist() == pytest.approx([0.01 * UP_BPS / 2])
     done = trace.clients[trace.clients["outcome"] == "completed"]
-    assert done["client"].tolist() == [other] * 3
+    assert done["client"].tolist() == [stays] * 3
     assert done["staleness"].tolist() == [0, 0, 0]
-    alone = done["upload_start_s"] > off_s
-    assert alone.sum() >= 1
-    from tests.simulation.test_async_schedule import UP_BPS
-
-    assert np.allclose(done["upload_s"][alone], bits / UP_BPS)
+    alone_s = works(alone)[0] / UP_BPS
+    assert done["upload_s"].tolist() == pytest.approx([alone_s + 0.005, alone_s, alone_s])
 
 
 def test_a_place_that_nobody_can_take_is_taken_when_somebody_is_back(tmp_path: Path):
-    on = on_during(tmp_path, (0, 0.0, 1e6), (1, 2.5, 1e6))
+    on = on_during(tmp_path, (0, 0.0, 1e6), (1, 0.7, 1e6))
     trace = simulate(timed(TWO_AT_WORK, "stop.rounds=4", on))
     first = trace.clients.groupby("client")["download_start_s"].min()
-    assert first.tolist() == [0.0, 2.5]
+    assert first.tolist() == [0.0, 0.7]
     assert events_of(trace, "wait") == []  # somebody was at work
 
 
 def test_the_server_waits_while_nobody_is_on(tmp_path: Path):
-    on = on_during(tmp_path, (0, 100.0, 1e6), (1, 40.0, 40.1))
+    on = on_during(tmp_path, (0, 100.0, 1e6), (1, 40.0, 40.01))
     trace = simulate(timed(TWO_AT_WORK, "stop.rounds=2", on))
     assert events_of(trace, "wait")[0] == (0.0, -1)
-    starts = trace.clients["download_start_s"].tolist()
-    assert starts[:2] == [40.0, 100.0]
-    assert trace.clients["outcome"].tolist()[0] == "offline"
+    clients = trace.clients.sort_values("download_start_s")
+    assert clients["download_start_s"].tolist()[:2] == [40.0, 100.0]
+    assert clients["outcome"].tolist()[:2] == ["offline", "completed"]
     assert trace.rounds["server_version"].tolist() == [0, 1, 2]
 
 
 def test_a_run_ends_when_nobody_will_ever_be_on_again(tmp_path: Path):
-    on = on_during(tmp_path, (0, 0.0, 60.0), (1, 0.0, 60.0))
+    on = on_during(tmp_path, (0, 0.0, 6.0), (1, 0.0, 6.0))
     trace = simulate(timed(TWO_AT_WORK, "stop.rounds=1000", on))
     assert trace.summary["nobody_left"]
     assert 1 < trace.rounds["server_version"].max() < 100
-    assert trace.rounds["end_s"].max() <= 60.0 + 0.25
+    assert trace.rounds["end_s"].max() <= 6.0 + 0.25
     check(trace, 2, 1)
 
 
 def test_the_time_limit_cancels_who_is_at_work():
-    whole = simulate(timed(TWO_AT_WORK, "stop.rounds=6"))
-    limit_s = float(whole.rounds["end_s"].iloc[4] + 0.3)
-    trace = simulate(timed(TWO_AT_WORK, "stop.rounds=60", f"stop.time={limit_s!r} s"))
+    overhead = "server.overhead=10 ms"
+    whole = simulate(timed(TWO_AT_WORK, "stop.rounds=6", overhead))
+    limit_s = float(whole.rounds["end_s"].iloc[4:6].mean())  # between two model updates
+    limit = f"stop.time={limit_s!r} s"
+    trace = simulate(timed(TWO_AT_WORK, "stop.rounds=60", overhead, limit))
     assert trace.rounds["server_version"].tolist() == [0, 1, 2, 3, 4, 4]
     last = trace.rounds.iloc[-1]
-    assert last["end_s"] == pytest.approx(limit_s - 0.25)
+    assert last["end_s"] == pytest.approx(limit_s - 0.01)
     assert (last["completed"], last["participants"]) == (0, 2)
     cut = trace.clients[trace.clients["round"] == 5]
     assert cut["outcome"].tolist() == ["cancelled", "cancelled"]
