@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from wirelessfl.errors import InputError
@@ -61,3 +63,16 @@ def test_an_alpha_beyond_one_is_no_mixing():
 def test_a_resolved_scenario_loads_again(kind: str):
     scenario = loads(f"name: a\nstrategy: {{kind: {kind}, staleness: {{kind: hinge}}}}", "a.yaml")
     assert loads(dump(scenario)) == scenario
+
+
+def test_the_page_shows_a_scenario_that_loads():
+    page = (Path(__file__).parents[2] / "docs" / "asynchronous.md").read_text(encoding="utf-8")
+    block = page.partition("```yaml\n")[2].partition("```")[0]
+    assert loads("name: a\n" + block, "a.yaml").strategy.kind == "fedbuff"
+    other = block.replace("fedbuff ", "fedasync").replace("# mixing", "mixing")
+    other = "".join(
+        line
+        for line in other.splitlines(keepends=True)
+        if not line.strip().startswith(("buffer", "server"))
+    )
+    assert loads("name: a\n" + other, "a.yaml").strategy.kind == "fedasync"
