@@ -88,6 +88,7 @@ class BaseServer(ABC):
         return Work(
             round=round,
             clients=clients,
+            ranks=ranks,
             download_bits=load.download_bits(ranks) + self._merges.download_bits(clients),
             upload_bits=load.upload_bits(ranks),
             flops=load.local_flops(clients, ranks),

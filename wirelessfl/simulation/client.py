@@ -48,6 +48,7 @@ class Work:
 
     round: int
     clients: Ints
+    ranks: Ints
     download_bits: Floats
     upload_bits: Floats
     flops: Floats
@@ -190,6 +191,7 @@ class Cohort:
             outcome[getattr(self, name)] = OUTCOMES.index(name)
         return Record(
             clients=self.work.clients,
+            ranks=self.work.ranks,
             outcome=outcome,
             cell=self.cell,
             staleness=np.full(n, staleness),

@@ -24,6 +24,7 @@ class Record:
 
     Attributes:
         clients: Who they are.
+        ranks: How many ranks each was to train.
         outcome: What became of each, as an index into `OUTCOMES`.
         cell: The cell that served each.
         staleness: How many versions of the global model were made while each was at work.
@@ -37,6 +38,7 @@ class Record:
     """
 
     clients: Ints
+    ranks: Ints
     outcome: Ints
     cell: NDArray[np.integer]
     staleness: Ints
