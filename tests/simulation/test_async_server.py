@@ -178,6 +178,12 @@ def test_the_time_limit_cancels_who_is_at_work():
     check(trace, 2, 1)
 
 
+def test_no_time_at_all_is_no_update():
+    trace = simulate(timed(TWO_AT_WORK, "stop.time=100 ms", "server.overhead=250 ms"))
+    assert trace.rounds["round"].tolist() == [0]
+    assert trace.clients.empty
+
+
 def test_a_deadline_gives_up_those_who_are_late_and_sends_others():
     whole = simulate(timed(TWO_AT_WORK, "stop.rounds=8"))
     took_s = whole.clients["upload_end_s"] - whole.clients["download_start_s"]

@@ -59,7 +59,8 @@ class AsyncServer(BaseServer):
         self._woken = self._env.event()
         self._cut_s = self._time_limit_s - self._scenario.server.overhead_s
         limited = np.isfinite(self._cut_s)
-        self._cut = timeout_at(self._env, self._cut_s) if limited else self._env.event()
+        at_s = max(self._cut_s, self._env.now)
+        self._cut = timeout_at(self._env, at_s) if limited else self._env.event()
 
     def _rounds(self) -> Generator[simpy.Event, object, None]:
         now_s = self._env.now
