@@ -157,3 +157,18 @@ def test_what_was_drawn_until_it_is_empty_is_the_charge(
         if watts > 0
     )
     assert drawn == pytest.approx(charge_j)
+
+
+def test_what_comes_in_while_a_device_works_is_not_lost_to_its_full_battery():
+    """A full one spends 30 J in 10 s with 2 W in, while others' comings and goings are booked."""
+    cell, first = battery(2), np.array([0])
+    cell.begin(first)
+    for now_s in (2.0, 5.0, 10.0):
+        cell.charge(now_s)
+    assert cell.charge_j[1] == 100.0
+    cell.spend(first, np.array([30.0]), NO)
+    assert cell.charge_j[0] == pytest.approx(100.0 - 30.0 + 20.0)
+    cell.begin(first)
+    cell.charge(100.0)
+    cell.spend(first, np.array([1.0]), NO)
+    assert cell.charge_j[0] == 100.0

@@ -73,3 +73,20 @@ def test_each_job_meets_the_model_version_it_started_from(pool):
 def test_nothing_to_collect_does_not_wake_the_learner(pool):
     assert pool.collect([]) == []
     assert pool._learner.calls == []
+
+
+def test_a_version_is_there_as_long_as_somebody_at_work_started_from_it(pool):
+    """An asynchronous server's jobs start from several versions, and are collected in any order."""
+    models = [np.full(2, version, np.float32) for version in range(3)]
+    jobs = [jobs_of([client], version=client)[0] for client in range(3)]
+    again = jobs_of([0], version=1, round=2)[0]
+    for job in [*jobs, again]:
+        pool.register([job], models[job.version])
+    pool.collect([jobs[1]])
+    assert (pool.start(again) == 1).all()
+    pool.collect([jobs[0]])
+    pool.cancel([again])
+    assert list(pool._models) == [2]
+    assert pool.collect([jobs[2]])[0].delta.tolist() == [4, 4]
+    with pytest.raises(KeyError):
+        pool.start(again)

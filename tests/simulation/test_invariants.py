@@ -31,6 +31,30 @@ VARIANTS = [
         "network.topology={kind: hex_grid, rings: 1}",
         "network.backhaul={latency: 50 ms, rate: 2 Mbit/s}",
     ),
+    (
+        "strategy={kind: fedasync, participation: {concurrency: 4}}",
+        "stop.rounds=20",
+        "devices.availability={kind: on_off, mean_on: 6 s, mean_off: 2 s}",
+        "devices.failures={crash_probability: 0.2, reboot: 2 s, upload_loss_probability: 0.3}",
+        "devices.background={jobs_per_hour: 1200, duration: 1 s}",
+    ),
+    (
+        "strategy={kind: fedbuff, buffer: 4, participation: {concurrency: 12}}",
+        "stop.rounds=6",
+        "devices.count=20",
+        "devices.availability={kind: on_off, mean_on: 6 s, mean_off: 2 s}",
+        "devices.failures={drop_probability: 0.3, crash_probability: 0.2, reboot: 2 s}",
+        "server.deadline=6 s",
+        "network.topology={kind: hex_grid, rings: 1}",
+        "network.backhaul={latency: 50 ms, rate: 2 Mbit/s}",
+    ),
+    *(
+        (
+            "strategy={kind: fedbuff, buffer: 2, participation: {concurrency: 5}, "
+            f"bandwidth: {{kind: {rule}}}}}",
+        )
+        for rule in ("work_conserving", "max_min", "tdma_fifo", "proportional_fair")
+    ),
 ]
 
 
@@ -40,8 +64,8 @@ def accesses(monkeypatch) -> list[Access]:
     made: list[Access] = []
 
     class Watched(Access):
-        def __init__(self, *args) -> None:
-            super().__init__(*args)
+        def __init__(self, *args, **options) -> None:
+            super().__init__(*args, **options)
             made.append(self)
 
     monkeypatch.setattr(world, "Access", Watched)

@@ -45,7 +45,7 @@ def test_columns_on_disk_carry_unit_and_version(trace: Trace, tmp_path: Path):
     trace.write(tmp_path)
     schema = pq.read_schema(tmp_path / "rounds.parquet")
     assert schema.field("end_s").metadata[b"unit"] == b"s"
-    assert schema.metadata[b"schema_version"] == b"2"
+    assert schema.metadata[b"schema_version"] == b"3"
     assert pq.read_table(tmp_path / "rounds.parquet")["perplexity"].null_count == 3
 
 

@@ -17,7 +17,7 @@ from wirelessfl.trace.tables import CLIENTS, EVENT_LOG, OUTCOMES, ROUNDS, Words,
     "schema", [ROUNDS, CLIENTS, EVENT_LOG], ids=["rounds", "clients", "events"]
 )
 def test_every_column_says_what_it_means_and_in_which_unit(schema: pa.Schema):
-    assert schema.metadata[b"schema_version"] == b"2"
+    assert schema.metadata[b"schema_version"] == b"3"
     for field in schema:
         assert field.metadata[b"description"].endswith(b".")
         for suffix, unit in {"_s": b"s", "_j": b"J", "_bits": b"bit", "_m": b"m"}.items():
@@ -88,3 +88,19 @@ def test_events_can_be_given_for_a_single_moment():
     recorder = Recorder()
     recorder.append_events({name: values[:1] for name, values in some_events(1).items()})
     assert len(recorder.events()) == 1
+
+
+def test_many_small_rounds_take_little_memory_and_stay_in_order():
+    """An asynchronous run has a round for every update; tables for each cost 50 KB."""
+    recorder = Recorder()
+    for number in range(1, 1001):
+        recorder.append_round(a_round(number))
+        recorder.append_clients(some_clients(number))
+        recorder.append_events(some_events(number))
+    kept = [table for some in (recorder._parts, recorder._recent) for table in some["clients"]]
+    assert len(kept) < 300
+    assert recorder.rounds()["round"].tolist() == list(range(1, 1001))
+    clients = recorder.clients()
+    assert clients["round"].tolist() == np.repeat(np.arange(1, 1001), 3).tolist()
+    assert clients["outcome"].tolist() == ["completed", "completed", "dropped"] * 1000
+    assert recorder.events()["time_s"].is_monotonic_increasing

@@ -29,6 +29,8 @@ class Battery:
 
     A device whose battery runs empty rests until it is charged to the share `resume`. Within a
     round it counts on what it had when the round began; what it is charged meanwhile comes after.
+    If others begin and end while it is at work (`begin`), its battery is charged beyond its
+    capacity until what it spent is known.
 
     Attributes:
         charge_j: Energy left. [clients]
@@ -41,6 +43,7 @@ class Battery:
         self._charged_to_s = 0.0
         self.charge_j: Floats = np.full(clients, config.initial * config.capacity_j)
         self.resting: Bools = self.charge_j <= 0.0
+        self._at_work = np.zeros(clients, bool)
 
     def charge(self, now_s: float) -> None:
         """Charge everyone for the time since the last call."""
@@ -52,9 +55,14 @@ class Battery:
             else always_s
         )
         gained_j = self._config.recharge_w * on_s
-        self.charge_j = np.minimum(self.charge_j + gained_j, self._config.capacity_j)
+        limit_j = np.where(self._at_work, np.inf, self._config.capacity_j)
+        self.charge_j = np.minimum(self.charge_j + gained_j, limit_j)
         self.resting &= self.charge_j < self._resume_j
         self._charged_to_s = now_s
+
+    def begin(self, clients: NDArray[np.int64]) -> None:
+        """Let clients begin work, whose energy `spend` takes when it is over. [n]"""
+        self._at_work[clients] = True
 
     def spend(self, clients: NDArray[np.int64], energy_j: Floats, emptied: Bools) -> None:
         """Take the energy of a round.
@@ -64,7 +72,8 @@ class Battery:
             energy_j: How much, at most what each has but for rounding. [n]
             emptied: Whose device went off for want of charge. [n]
         """
-        left_j = np.maximum(self.charge_j[clients] - energy_j, 0.0)
+        left_j = np.clip(self.charge_j[clients] - energy_j, 0.0, self._config.capacity_j)
+        self._at_work[clients] = False
         self.charge_j[clients] = left_j
         self.resting[clients] |= emptied | (left_j <= 0.0)
 

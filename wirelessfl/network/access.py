@@ -15,19 +15,18 @@ submitted, until its end (a handover happens between rounds only).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from typing import Protocol
 
 import numpy as np
 import simpy
 
-from wirelessfl.arrays import by_cell
 from wirelessfl.network.build_link import build_link
 from wirelessfl.network.ergodic_link import ErgodicLink
 from wirelessfl.network.fading import Direction, Index
 from wirelessfl.network.flows import RateSource
-from wirelessfl.network.link import Link, Transfer, timeout_at
+from wirelessfl.network.link import Link
 from wirelessfl.network.multicast import MulticastLink
+from wirelessfl.network.passage import Leg, Passage, Relay, submit
 from wirelessfl.network.sharing import EqualShareRule, Floats, Ints, SharingRule, sharing_rule
 from wirelessfl.network.topology import Topology
 from wirelessfl.scenario.network import Downlink, NetworkConfig, Uplink
@@ -52,6 +51,9 @@ class Access:
         topology: The stations and their wires.
         config: Bandwidths, and the rule of the downlinks.
         uplink_rule: How each cell's uplink is shared.
+        one_by_one: Whether transfers are submitted at any time, so that it is not known beforehand
+            when those under way pass the first of wire and air; otherwise all transfers of a
+            direction are submitted together.
 
     Attributes:
         downlinks: Link from each station to its clients, [cells].
@@ -65,8 +67,9 @@ class Access:
         topology: Topology,
         config: NetworkConfig,
         uplink_rule: SharingRule,
+        one_by_one: bool = False,
     ) -> None:
-        self._env, self._channel = env, channel
+        self._env, self._channel, self._one_by_one = env, channel, one_by_one
         self._latency_s = topology.latency_s
         downlink_rule = sharing_rule(config.downlink.sharing)
 
@@ -80,6 +83,9 @@ class Access:
 
         self.downlinks = links("downlink", config.downlink, downlink_rule)
         self.uplinks = links("uplink", config.uplink, uplink_rule)
+        if one_by_one:
+            for link in self.downlinks + self.uplinks:
+                link.look_near()
         copies = MulticastLink if config.downlink.mode == "multicast" else Link
         self._pipes_down = _pipes(copies, env, "downlink", topology.backhaul_bps)
         self._pipes_up = _pipes(Link, env, "uplink", topology.backhaul_bps)
@@ -102,10 +108,17 @@ class Access:
         """
         cell = self._cell(clients)
         start_s = np.full(len(clients), float(self._env.now))
-        wire = _submit(self._pipes_down, cell, clients, bits, start_s, leave_s)
-        ready_s = wire.pass_s(start_s) + self._latency_s[cell]
-        radio = _submit(self.downlinks, cell, clients, bits, ready_s, leave_s)
-        return Passage(self._env, cell, (wire, radio), radio, np.zeros(len(clients)))
+        wire = submit(self._pipes_down, cell, clients, bits, start_s, leave_s)
+
+        def to_air() -> Leg:
+            ready_s = wire.pass_s(start_s) + self._latency_s[cell]
+            return submit(self.downlinks, cell, clients, bits, ready_s, leave_s)
+
+        at_once = np.zeros(len(clients))
+        if self._one_by_one and wire.parts:
+            return Relay(self._env, cell, wire, to_air, on_air=True, after_s=at_once)
+        radio = to_air()
+        return Passage(self._env, cell, (wire, radio), radio, at_once)
 
     def upload(
         self,
@@ -117,9 +130,8 @@ class Access:
     ) -> Passage:
         """Send from clients to the server.
 
-        When uploads enter the pipes is known from what the uplinks project now: it is what happens
-        unless something else is submitted to them while these uploads last. In a synchronous round
-        nothing is.
+        When uploads enter the pipes is known from what the uplinks project now, unless something
+        else is submitted to them while these uploads last (`one_by_one`).
 
         Args:
             clients: Client numbers, [n].
@@ -129,121 +141,20 @@ class Access:
             expected_ready_s: When the base station expects each to begin, [n].
         """
         cell = self._cell(clients)
-        radio = _submit(self.uplinks, cell, clients, bits, ready_s, leave_s, expected_ready_s)
-        legs: tuple[_Leg, ...] = (radio,)
-        if any(pipe is not None for pipe in self._pipes_up):
-            arrive_s = radio.pass_s(ready_s)
-            legs = (radio, _submit(self._pipes_up, cell, clients, bits, arrive_s))
-        return Passage(self._env, cell, legs, radio, self._latency_s[cell])
+        radio = submit(self.uplinks, cell, clients, bits, ready_s, leave_s, expected_ready_s)
+        after_s = self._latency_s[cell]
+
+        def to_wire() -> Leg:
+            return submit(self._pipes_up, cell, clients, bits, radio.pass_s(ready_s))
+
+        if all(pipe is None for pipe in self._pipes_up):
+            return Passage(self._env, cell, (radio,), radio, after_s)
+        if self._one_by_one:
+            return Relay(self._env, cell, radio, to_wire, on_air=False, after_s=after_s)
+        return Passage(self._env, cell, (radio, to_wire()), radio, after_s)
 
     def _cell(self, clients: Ints) -> Index:
         return self._channel.serving(clients, float(self._env.now))
-
-
-class Passage:
-    """Transfers submitted together, on their way through wire and air, `[n]`.
-
-    Attributes:
-        cell: The cell each goes through.
-        done: SimPy event: every transfer has reached its end or been abandoned.
-    """
-
-    def __init__(
-        self,
-        env: simpy.Environment,
-        cell: Index,
-        legs: Sequence[_Leg],
-        radio: _Leg,
-        after_s: Floats,
-    ) -> None:
-        self.cell = cell
-        self._env, self._legs, self._radio, self._after_s = env, legs, radio, after_s
-        ends = [transfer.done for leg in legs for _, _, transfer in leg.parts]
-        self.done: simpy.Event = ends[0] if len(ends) == 1 else env.all_of(ends)
-        if after_s.any():
-            self.done = env.process(self._arrive(self.done))
-
-    @property
-    def finish_s(self) -> Floats:
-        """When each is at its end, projected while it runs; infinity if it is abandoned."""
-        passed_s = np.full(len(self.cell), np.inf)
-        for leg in self._legs:
-            passed_s = leg.pass_s(passed_s)
-        return passed_s + self._after_s
-
-    @property
-    def radio_end_s(self) -> Floats:
-        """When the last bit of each has been on the air; as `finish_s`."""
-        return self._radio.pass_s(np.full(len(self.cell), np.inf))
-
-    @property
-    def sent_bits(self) -> Floats:
-        """Bits of each that have been on the air by now."""
-        bits = np.zeros(len(self.cell))
-        for members, _, transfer in self._radio.parts:
-            bits[members] = transfer.sent_bits
-        return bits
-
-    @property
-    def air_bits(self) -> float:
-        """Bits that have been on the air by now; what all of a cell hear counts once."""
-        return sum(transfer.air_bits for _, _, transfer in self._radio.parts)
-
-    def cancel(self) -> None:
-        """Abandon now what is still in wire or air; what is only delayed arrives nevertheless."""
-        for leg in self._legs:
-            for _, link, transfer in leg.parts:
-                link.cancel(transfer)
-
-    def _arrive(self, passed: simpy.Event) -> Generator[simpy.Event, object, None]:
-        yield passed
-        finish_s = self.finish_s
-        last_s = finish_s.max(where=np.isfinite(finish_s), initial=0.0)
-        if last_s > self._env.now:
-            yield timeout_at(self._env, float(last_s))
-
-
-class _Leg:
-    """A passage's part of the way over one kind of link.
-
-    Attributes:
-        parts: Members, link and transfer of every cell that has a link here.
-    """
-
-    def __init__(self, parts: list[tuple[Ints, Link, Transfer]]) -> None:
-        self.parts = parts
-
-    def pass_s(self, arrive_s: Floats) -> Floats:
-        """When each has passed; at once if its cell has no link here. [n]"""
-        passed_s = arrive_s.copy()
-        for members, _, transfer in self.parts:
-            passed_s[members] = transfer.finish_s
-        return passed_s
-
-
-def _submit(
-    links: Sequence[Link | None],
-    cell: Index,
-    clients: Ints,
-    bits: Floats,
-    ready_s: Floats,
-    leave_s: Floats | None = None,
-    expected_s: Floats | None = None,
-) -> _Leg:
-    """Submit each to its cell's link; those that never become ready (infinity) stay away."""
-    parts = []
-    for number, residents in by_cell(cell):
-        link, members = links[number], residents[np.isfinite(ready_s[residents])]
-        if link is not None and members.size:
-            transfer = link.submit(
-                clients[members],
-                bits[members],
-                ready_s[members],
-                None if leave_s is None else leave_s[members],
-                None if expected_s is None else expected_s[members],
-            )
-            parts.append((members, link, transfer))
-    return _Leg(parts)
 
 
 def _pipes(

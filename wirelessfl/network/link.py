@@ -104,6 +104,8 @@ class Link:
         self._fluid = self._engine(engine, channel, direction, bandwidth_hz, rule)
         none = np.zeros(0)
         nobody = none.astype(np.int64)
+        self._slot_s = channel.slot_s
+        self._look_s = math.inf  # how far ahead the next end is sought at first
         self._flows = Flows(nobody, none, none, none, none, nobody, none)
         self._path = [begin(env.now, none)]  # marks, then frontier
         self._table: list[Transfer] = []  # owners of the rows, in order
@@ -114,6 +116,15 @@ class Link:
         self._log_s, self._log_hz = [float(env.now)], [0.0]
         self._forgotten_bits = 0.0
         self._submissions = 0
+
+    def look_near(self) -> None:
+        """Project no further than needed, for transfers that are submitted one by one.
+
+        Whatever is projected beyond the next submission is in vain, and slots cost time. Where
+        rates never change a look to the end of all is the cheapest.
+        """
+        if math.isfinite(self._slot_s):
+            self._look_s = self._slot_s
 
     def submit(
         self,
@@ -239,10 +250,10 @@ class Link:
             self._log(self._path[0].time_s, used_hz)
             self._changed = self._joined = False
 
-    def _step(self) -> None:
-        """Project to the next event, or as far as the engine leaps."""
+    def _step(self, look_s: float = math.inf) -> None:
+        """Project to the next event, or as far as the engine leaps; at most so far ahead."""
         before = self._path[-1]
-        after = self._fluid.step(self._flows, before)
+        after = self._fluid.step(self._flows, before, before.time_s + look_s)
         self._path.append(after)
         for time_s, used_hz in zip(*self._fluid.usage(self._flows, before, after), strict=True):
             self._log(float(time_s), float(used_hz))
@@ -294,8 +305,12 @@ class Link:
 
     def _next_end_s(self) -> float:
         """Project until one of the running transfers is done, and say when that is."""
+        look_s = self._look_s
         while math.isinf(end_s := float(self._ends_s()[self._running].min())):
-            self._step()
+            self._step(look_s)
+            look_s *= 2.0
+        if math.isfinite(look_s):
+            self._look_s = max(2.0 * (end_s - self.env.now), self._slot_s)
         return end_s
 
     def _forget_done(self) -> None:

@@ -50,7 +50,9 @@ class Target(Config):
 class Stop(Config):
     """What ends a run: whichever comes first."""
 
-    rounds: int = Field(100, ge=1, description="Rounds at most.")
+    rounds: int = Field(
+        100, ge=1, description="Rounds at most; for asynchronous strategies model updates."
+    )
     time_s: Seconds | None = Field(
         None, gt=0, alias="time", description="Simulated time at most; null is no limit."
     )

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from wirelessfl.scenario.adapter import PlannedAdapter
+from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
 from wirelessfl.scenario.baselines import (
     DataProportional,
     Deadline,
@@ -63,6 +64,8 @@ StrategyConfig = Annotated[
     | Oort
     | LoraPreset
     | Adaptive
-    | AdaptivePaper,
+    | AdaptivePaper
+    | FedAsync
+    | FedBuff,
     Field(discriminator="kind"),
 ]

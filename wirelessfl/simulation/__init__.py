@@ -9,10 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wirelessfl.simulation.base_server import Progress
     from wirelessfl.simulation.engine import simulate
-    from wirelessfl.simulation.server import Progress
 
-_HOMES = {"Progress": "wirelessfl.simulation.server", "simulate": "wirelessfl.simulation.engine"}
+_HOMES = {
+    "Progress": "wirelessfl.simulation.base_server",
+    "simulate": "wirelessfl.simulation.engine",
+}
 
 __all__ = ["Progress", "simulate"]
 

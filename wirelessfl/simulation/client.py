@@ -19,7 +19,9 @@ from wirelessfl.device.fleet import Fleet
 from wirelessfl.device.presence import Presence
 from wirelessfl.device.queue import ComputeQueue
 from wirelessfl.network.access import Access
+from wirelessfl.network.passage import Passage
 from wirelessfl.simulation.energy import Activity, Energy, EnergyMeter
+from wirelessfl.simulation.record import OUTCOMES, Record
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -72,49 +74,77 @@ class Cohort:
     def __init__(self, env: simpy.Environment, hardware: Hardware, work: Work) -> None:
         self._env, self._hardware, self.work = env, hardware, work
         self.start_s = env.now
-        fleet, queue, clients = hardware.fleet, hardware.queue, work.clients
-        start_s, never_s = np.full(len(clients), self.start_s), np.full(len(clients), np.inf)
-        charge_j = hardware.presence.charge_j(clients)
-        receiving = (start_s, fleet.receive_power_w[clients])
-        off_s = hardware.presence.availability.next_off_s(clients, self.start_s)
-        self._download = hardware.access.download(
-            clients, work.download_bits, np.minimum(off_s, empty_s(charge_j, [receiving]))
+        fleet, clients = hardware.fleet, work.clients
+        self._corrupt = fleet.loses_upload(clients, work.round)
+        self._duration_s = fleet.duration_s(
+            clients, work.round, work.flops, work.memory_traffic_bytes
+        )
+        never_s = np.full(len(clients), np.inf)
+        self.download_end_s, self.compute_start_s, self.compute_end_s = never_s, never_s, never_s
+        self.radio_end_s, self.upload_end_s = never_s, never_s
+        self._upload: Passage | None = None
+        self._receive()
+        self.done = self._go()
+
+    def _go(self) -> simpy.Event:
+        """Take every step at once, as projected; the event is the last one's end."""
+        self._train()
+        self._upload = self._send()
+        return self._upload.done
+
+    def _receive(self) -> None:
+        """Begin the downloads."""
+        presence, clients = self._hardware.presence, self.work.clients
+        start_s = np.full(len(clients), self.start_s)
+        self._charge_j = presence.charge_j(clients)
+        self._receiving = (start_s, self._hardware.fleet.receive_power_w[clients])
+        self._off_s = presence.availability.next_off_s(clients, self.start_s)
+        empties_s = empty_s(self._charge_j, [self._receiving])
+        self.leave_s = np.minimum(self._off_s, empties_s)
+        self._cause = np.where(self._off_s <= empties_s, _OFF, _EMPTY)
+        self._download = self._hardware.access.download(
+            clients, self.work.download_bits, self.leave_s
         )
         self.cell = self._download.cell
+
+    def _train(self) -> None:
+        """Queue the training of those who have the model, or will, and find out who leaves."""
+        work, clients, duration_s = self.work, self.work.clients, self._duration_s
+        fleet, queue = self._hardware.fleet, self._hardware.queue
         self.download_end_s = self._download.finish_s
         has = np.isfinite(self.download_end_s)
-        duration_s = fleet.duration_s(clients, work.round, work.flops, work.memory_traffic_bytes)
-        self.compute_start_s, self.compute_end_s = never_s.copy(), never_s.copy()
+        self.compute_start_s, self.compute_end_s = np.full((2, len(clients)), np.inf)
         self.compute_start_s[has], self.compute_end_s[has] = queue.enter(
             clients[has], self.download_end_s[has], duration_s[has]
         )
         # A device reckons with its full power while it sends, so it never spends what it has not.
         phases = [
-            receiving,
+            self._receiving,
             (self.download_end_s, fleet.idle_power_w[clients]),
             (self.compute_start_s, fleet.compute_j(clients, duration_s, work.flops) / duration_s),
-            (self.compute_end_s, np.full(len(clients), hardware.meter.sending_w)),
+            (self.compute_end_s, np.full(len(clients), self._hardware.meter.sending_w)),
         ]
         drop_s = self.compute_start_s + duration_s * fleet.drop_fraction(clients, work.round)
         crash_s = self.compute_start_s + duration_s * fleet.crash_fraction(clients, work.round)
-        causes_s = np.stack([drop_s, crash_s, off_s, empty_s(charge_j, phases)])
+        causes_s = np.stack([drop_s, crash_s, self._off_s, empty_s(self._charge_j, phases)])
         self._cause, self.leave_s = causes_s.argmin(axis=0), causes_s.min(axis=0)
-        self._corrupt = fleet.loses_upload(clients, work.round)
-        self._duration_s = duration_s
         leaving = np.isfinite(self.leave_s) & has
         queue.release(clients[leaving], self.leave_s[leaving])
-        # Those who will leave are announced like everyone: the server cannot know.
-        self._upload = hardware.access.upload(
-            clients,
-            work.upload_bits,
+
+    def _send(self) -> Passage:
+        """Announce the uploads; those who will leave like everyone: the server cannot know."""
+        has = np.isfinite(self.download_end_s)
+        return self._hardware.access.upload(
+            self.work.clients,
+            self.work.upload_bits,
             ready_s=np.where(has, self.compute_end_s, self.leave_s),
             leave_s=self.leave_s,
-            expected_ready_s=work.expected_ready_s,
+            expected_ready_s=self.work.expected_ready_s,
         )
-        self.done: simpy.Event = self._upload.done
 
     def arrival_s(self, number: int) -> float:
         """When so many updates will have arrived whole; infinity if they never will have."""
+        assert self._upload is not None, "the way of a synchronous cohort is known as it begins"
         arrive_s = np.where(self._corrupt, np.inf, self._upload.finish_s)
         return float(np.sort(arrive_s)[number - 1]) if number <= len(arrive_s) else np.inf
 
@@ -123,10 +153,12 @@ class Cohort:
         now = self.end_s = self._env.now
         queue = self._hardware.queue
         self._download.cancel()
-        self._upload.cancel()
-        self.radio_end_s = self._upload.radio_end_s
-        self.upload_end_s = self._upload.finish_s
-        self.uploaded_bits = self._upload.sent_bits
+        self.uploaded_bits = np.zeros(len(self.work.clients))
+        if self._upload is not None:
+            self._upload.cancel()
+            self.radio_end_s = self._upload.radio_end_s
+            self.upload_end_s = self._upload.finish_s
+            self.uploaded_bits = self._upload.sent_bits
         self.downloaded_bits = self._download.sent_bits
         self.downlink_bits = self._download.air_bits  # once, if one stream serves all
         uploaded = self.upload_end_s <= now
@@ -157,21 +189,36 @@ class Cohort:
         """Count updates that arrived whole but are no use, not being finite numbers, as lost."""
         self.completed[rows], self.lost[rows] = False, True
 
-    def outcome(self, outcomes: tuple[str, ...]) -> Ints:
-        """What became of each participant, as an index into `outcomes`. [participants]
-
-        'completed'; 'lost' (uploaded, but corrupt); 'dropped', 'crashed' or 'offline' (left by
-        itself, the last also for want of charge); 'cancelled' (cut by the server).
-        """
-        code = np.full(len(self.completed), outcomes.index("cancelled"))
-        for name in ("completed", "lost", "dropped", "crashed", "offline"):
-            code[getattr(self, name)] = outcomes.index(name)
-        return code
+    def record(self, staleness: int = 0) -> Record:
+        """What became of each participant, once settled ('offline' also for want of charge)."""
+        n = len(self.completed)
+        outcome = np.full(n, OUTCOMES.index("cancelled"))
+        for name in OUTCOMES[:-1]:
+            outcome[getattr(self, name)] = OUTCOMES.index(name)
+        return Record(
+            clients=self.work.clients,
+            ranks=self.work.ranks,
+            outcome=outcome,
+            cell=self.cell,
+            staleness=np.full(n, staleness),
+            download_start_s=np.full(n, self.start_s),
+            download_end_s=self.download_end_s,
+            compute_start_s=self.compute_start_s,
+            compute_end_s=self.compute_end_s,
+            upload_end_s=self.upload_end_s,
+            leave_s=self.leave_s,
+            computing_s=self.computing_s,
+            uploading_s=self.uploading_s,
+            downloaded_bits=self.downloaded_bits,
+            uploaded_bits=self.uploaded_bits,
+            air_bits=self.downlink_bits,
+            energy=self.energy,
+        )
 
     @property
     def receiving_s(self) -> Floats:
         """Seconds each radio received, finished or not. [participants]"""
-        return np.fmin(self.download_end_s, self._until_s) - self.start_s
+        return np.asarray(np.fmin(self.download_end_s, self._until_s) - self.start_s)
 
     @property
     def waiting_s(self) -> Floats:

@@ -18,15 +18,19 @@ from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.learning.privacy import Privacy
 from wirelessfl.network.access import Access
 from wirelessfl.scenario import Scenario, dump, fingerprint
+from wirelessfl.scenario.asynchronous import FedAsync
 from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.scenario.tasks import NoTask
+from wirelessfl.simulation.async_server import AsyncServer
+from wirelessfl.simulation.base_server import Progress
 from wirelessfl.simulation.journal import Journal
 from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
-from wirelessfl.simulation.server import Progress, Server
+from wirelessfl.simulation.server import Server
 from wirelessfl.simulation.training import RealTraining, TimingOnly, Training
 from wirelessfl.simulation.world import build_world
 from wirelessfl.strategy import build_strategy
+from wirelessfl.strategy.asynchronous import Asynchronous
 from wirelessfl.trace import Trace
 
 if TYPE_CHECKING:
@@ -60,7 +64,8 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     workload, training = _learning(scenario)
     gate = memory_gate(world.fleet, workload)
     journal = Journal(world.fleet, world.channel, scenario.trace.events)
-    server = Server(
+    kind = AsyncServer if isinstance(strategy, Asynchronous) else Server
+    server = kind(
         env,
         scenario,
         hardware,
@@ -126,7 +131,9 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
     else:
         learner = shared_learner(scenario)
         workload = learner.workload
-        training = RealTraining(learner, _aggregation(scenario, learner))
+        strategy = scenario.strategy
+        mixes = isinstance(strategy, FedAsync) and strategy.mixing.of == "models"
+        training = RealTraining(learner, _aggregation(scenario, learner), mixes)
     adapter = scenario.strategy.adapter
     workload = replace(
         workload,

@@ -40,6 +40,10 @@ class GradientPool:
             self._models[job.version] = model
         self._waiting.update(jobs)
 
+    def start(self, job: GradientJob) -> Vector:
+        """The model that a waiting job starts from."""
+        return self._models[job.version]
+
     def cancel(self, jobs: Sequence[GradientJob]) -> None:
         """Forget jobs whose result will never be needed."""
         self._waiting.difference_update(jobs)

@@ -58,9 +58,13 @@ class Observer:
         """Who can be called upon at `now_s`: on, and not excluded for want of memory. [clients]"""
         return self._presence.on(now_s) & self._included
 
-    def next_available_s(self, now_s: float) -> float:
-        """When somebody may next be called upon, or before; infinity if nobody ever will be."""
-        return float(self._presence.next_on_s(now_s)[self._included].min())
+    def next_available_s(self, now_s: float, among: Bools | None = None) -> float:
+        """When somebody may next be called upon, or before; infinity if nobody ever will be.
+
+        `among` says who counts, everybody if it is not given. [clients]
+        """
+        who = self._included if among is None else self._included & among
+        return float(self._presence.next_on_s(now_s)[who].min(initial=np.inf))
 
     def observe(self, round: int, now_s: float, available: Bools) -> Observation:
         """What the server knows at `now_s`, as round `round` is about to start.

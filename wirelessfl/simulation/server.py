@@ -6,86 +6,28 @@ server's configured overheads, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
 from wirelessfl.learning.aggregation import Sampling
-from wirelessfl.learning.jobs import DivergedError
-from wirelessfl.learning.workload import Workload
 from wirelessfl.network.link import timeout_at
 from wirelessfl.randomness import uniform
-from wirelessfl.scenario import Scenario, Target
-from wirelessfl.simulation.client import Bools, Cohort, Floats, Hardware, Ints, Work
-from wirelessfl.simulation.journal import Journal
+from wirelessfl.simulation.base_server import BaseServer
+from wirelessfl.simulation.client import Bools, Cohort, Floats, Ints, Work
+from wirelessfl.simulation.journal import Span
 from wirelessfl.simulation.merges import Merges
-from wirelessfl.simulation.observer import Observer
-from wirelessfl.simulation.training import Learned, Training
-from wirelessfl.strategy import Plan, RoundFeedback, Strategy
+from wirelessfl.simulation.training import Learned
+from wirelessfl.strategy import Plan, RoundFeedback
 from wirelessfl.strategy.observation import Observation
 from wirelessfl.strategy.round_model import expected_ready_s
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come, for whoever watches it."""
-
-    round: int
-    rounds: int
-    time_s: float
-    limit_s: float | None
-    participants: int
-    metrics: dict[str, float]
-
-
-class Server:
-    """One synchronous federated run.
-
-    Args:
-        env: The simulation's clock.
-        scenario: What to run.
-        hardware: Links and devices the participants' work passes through.
-        workload: What a round costs each client.
-        training: The global model.
-        strategy: What decides.
-        observer: What the server can measure.
-        journal: Where everything that happened is written down.
-        on_progress: Called after each round.
-    """
-
-    def __init__(
-        self,
-        env: simpy.Environment,
-        scenario: Scenario,
-        hardware: Hardware,
-        workload: Workload,
-        training: Training,
-        strategy: Strategy,
-        observer: Observer,
-        journal: Journal,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> None:
-        self._env, self._scenario, self._hardware = env, scenario, hardware
-        self._workload, self._training = workload, training
-        self._strategy, self._observer = strategy, observer
-        self._journal, self._on_progress = journal, on_progress
-        stop = scenario.stop
-        self._time_limit_s = np.inf if stop.time_s is None else stop.time_s
-        self._recent: list[float] = []
-        self._merges = Merges(workload)
-        self.target_reached = False
-        self.nobody_left = False
-        self.diverged: str | None = None
-
-    def serve(self) -> Generator[simpy.Event, object, None]:
-        """The server's SimPy process: the initial evaluation, then rounds until the end."""
-        try:
-            yield from self._rounds()
-        except DivergedError as error:  # the rounds before are a trace all the same
-            self.diverged = str(error)
+class Server(BaseServer):
+    """One synchronous federated run."""
 
     def _rounds(self) -> Generator[simpy.Event, object, None]:
         on = int(self._observer.available(self._env.now).sum())
@@ -167,7 +109,8 @@ class Server:
             metrics = self._evaluate()
         self._strategy.observe(feedback)
         on, version = int(available.sum()), self._training.version
-        self._journal.round(cohort, env.now, on, plan, weights, feedback, version, metrics)
+        record, span = cohort.record(), Span(round, cohort.start_s, env.now)
+        self._journal.round(span, record, on, plan, weights, received, learned, version, metrics)
         self._report(round, len(participants), metrics)
         return not cut_short
 
@@ -184,19 +127,7 @@ class Server:
         """What the participants do; a plan of earlier rounds may have more ranks than one has."""
         ranks = np.minimum(plan.k, observation.max_rank)
         ready_s = self._env.now + expected_ready_s(observation, participants, ranks)
-        ranks = ranks[participants]
-        self._merges.send(participants)
-        return Work(
-            round=round,
-            clients=participants,
-            ranks=ranks,
-            download_bits=self._workload.download_bits(ranks)
-            + observation.download_missed_bits[participants],
-            upload_bits=self._workload.upload_bits(ranks),
-            flops=self._workload.local_flops(participants, ranks),
-            memory_traffic_bytes=self._workload.local_bytes(participants, ranks),
-            expected_ready_s=ready_s,
-        )
+        return self._work_of(round, participants, ranks[participants], ready_s)
 
     def _sampling(
         self, round: int, plan: Plan, observation: Observation, participants: Ints
@@ -235,29 +166,3 @@ class Server:
             upload_s=cohort.uploading_s[received],
             duration_s=self._env.now - cohort.start_s,
         )
-
-    def _evaluate(self) -> dict[str, float]:
-        metrics = self._training.evaluate()
-        target = self._scenario.stop.target
-        if target is not None:
-            self._recent = [*self._recent, metrics[target.metric]][-target.smooth :]
-            if len(self._recent) == target.smooth:
-                self.target_reached = _passed(target, sum(self._recent) / target.smooth)
-        return metrics
-
-    def _evaluation_due(self, round: int) -> bool:
-        every, last = self._scenario.evaluate.every, self._scenario.stop.rounds
-        return round % every == 0 or round == last
-
-    def _report(self, round: int, participants: int, metrics: dict[str, float]) -> None:
-        if self._on_progress is not None:
-            stop = self._scenario.stop
-            self._on_progress(
-                Progress(round, stop.rounds, self._env.now, stop.time_s, participants, metrics)
-            )
-
-
-def _passed(target: Target, value: float) -> bool:
-    if target.below is not None:
-        return value <= target.below
-    return target.above is not None and value >= target.above

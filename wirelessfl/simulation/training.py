@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wirelessfl.learning.aggregation import Aggregation, Sampling, apply
-from wirelessfl.learning.jobs import GradientJob
+from wirelessfl.learning.jobs import GradientJob, Update, Vector
 from wirelessfl.simulation.gradients import GradientPool
 
 if TYPE_CHECKING:
@@ -98,10 +98,15 @@ class RealTraining:
     Args:
         learner: Trains and evaluates.
         aggregation: The server's side, with the method by which clients share the adapter.
+        mixes_models: Whether an update is the model that came of it, and so takes back what has
+            changed since it began (FedAsync); of methods that add up what clients send.
     """
 
-    def __init__(self, learner: Learner, aggregation: Aggregation) -> None:
+    def __init__(
+        self, learner: Learner, aggregation: Aggregation, mixes_models: bool = False
+    ) -> None:
         self._learner, self._aggregation = learner, aggregation
+        self._mixes_models = mixes_models
         self._method = aggregation.method
         self._pool = GradientPool(learner, self._method)
         self._model = self._method.initial(learner.initial)
@@ -137,7 +142,8 @@ class RealTraining:
     ) -> Learned:
         """See `Training.finish`."""
         self._pool.cancel([jobs[i] for i in np.flatnonzero(~received)])
-        arrived = self._pool.collect([jobs[i] for i in np.flatnonzero(received)])
+        starts = [self._pool.start(jobs[i]) for i in np.flatnonzero(received)]
+        arrived = self._collect([jobs[i] for i in np.flatnonzero(received)])
         useful = np.array([update is not None for update in arrived], bool)
         updates = [update for update in arrived if update is not None]
         losses = np.array([update.loss for update in updates])
@@ -153,9 +159,35 @@ class RealTraining:
             replace(sampling, shares=sampling.shares[added]),
         )
         if updates or result.change.any():
-            self._model = self._method.settled(apply(self._model, result.change))
+            change = result.change
+            if self._mixes_models:
+                kept = [starts[i] for i in np.flatnonzero(useful)]
+                change += step * self._taken_back([jobs[i] for i in added], kept, weights[added])
+            self._model = self._method.settled(apply(self._model, change))
             self.version += 1
         return Learned(useful, result.squared_norms, result.total_squared_norm, losses)
+
+    def _collect(self, jobs: list[GradientJob]) -> list[Update | None]:
+        """Updates of the jobs, in their order.
+
+        One pass for all, but a client's second job waits for its first: it may start with what that
+        left on the device.
+        """
+        found: dict[GradientJob, Update | None] = {}
+        waiting = jobs
+        while waiting:
+            first = list({job.client: job for job in reversed(waiting)}.values())
+            found.update(zip(first, self._pool.collect(first), strict=True))
+            waiting = [job for job in waiting if job not in found]
+        return [found[job] for job in jobs]
+
+    def _taken_back(self, jobs: list[GradientJob], starts: list[Vector], weights: Floats) -> Floats:
+        """sum_n w_n (x_v - x), with x_v what client n started from, where it sent something."""
+        back = np.zeros(len(self._model))
+        for job, start, weight in zip(jobs, starts, weights, strict=True):
+            places = self._method.support(job).places
+            back[places] += weight * (start[places] - self._model[places])
+        return back
 
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""

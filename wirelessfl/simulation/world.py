@@ -27,6 +27,7 @@ from wirelessfl.simulation.client import Hardware
 from wirelessfl.simulation.energy import EnergyMeter
 from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.strategy import Strategy, build_strategy
+from wirelessfl.strategy.asynchronous import Asynchronous
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,14 @@ class World:
         network, devices, seed = self.scenario.network, self.scenario.devices, self.scenario.seed
         rule = sharing_rule(strategy.bandwidth)
         return Hardware(
-            access=Access(env, self.channel, self.topology, network, rule),
+            access=Access(
+                env,
+                self.channel,
+                self.topology,
+                network,
+                rule,
+                one_by_one=isinstance(strategy, Asynchronous),
+            ),
             fleet=self.fleet,
             queue=build_queue(devices, self.fleet, seed),
             presence=self.presence,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wirelessfl.errors import InputError
+from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
 from wirelessfl.scenario.baselines import (
     DataProportional,
     Deadline,
@@ -13,6 +14,7 @@ from wirelessfl.scenario.baselines import (
 )
 from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, StrategyConfig
 from wirelessfl.strategy.adaptive import AdaptiveStrategy
+from wirelessfl.strategy.asynchronous import build_asynchronous
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import FixedParticipation
 from wirelessfl.strategy.deadline import DeadlineStrategy
@@ -27,6 +29,8 @@ def build_strategy(config: StrategyConfig, clients: int) -> Strategy:
     Raises:
         InputError: More participants expected than there are clients.
     """
+    if isinstance(config, FedAsync | FedBuff):
+        return build_asynchronous(config, clients)
     if isinstance(config, Adaptive | AdaptivePaper):
         return AdaptiveStrategy(config, clients)
     expected = float(clients) if isinstance(config, Full) else config.participation.expected

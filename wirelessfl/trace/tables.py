@@ -1,6 +1,11 @@
 """The columns of a trace: names, types, units and meaning, the same in memory and on disk.
 
 Times are simulated seconds since the start of the run. NaN in memory is null on disk.
+
+A round of an asynchronous run (`fedasync`, `fedbuff`) is one update of the model. It begins when
+the one before is over, and its participants are the updates aggregated in it and those whose work
+came to nothing meanwhile: a client may be among them more than once, and may have begun long before
+the round. Those still at work when the run ends are participants of its last round.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 PHASES = ("initial", "pilot", "planned")
 OUTCOMES = ("completed", "dropped", "crashed", "offline", "lost", "cancelled")
@@ -71,6 +76,7 @@ ROUNDS = _schema(
     _column("server_step", _FLOAT, "", "Multiplier of the aggregated update."),
     _column("noise_to_signal", _FLOAT, "", "Predicted noise-to-signal ratio of the update."),
     _column("mean_rank", _FLOAT, "", "Mean rank that the participants trained."),
+    _column("mean_staleness", _FLOAT, "", "Mean staleness of the updates that were aggregated."),
     _column("downlink_bits", _FLOAT, "bit", "Bits downloaded, unfinished transfers included."),
     _column("uplink_bits", _FLOAT, "bit", "Bits uploaded, unfinished transfers included."),
     _column("energy_j", _FLOAT, "J", "Energy of all devices; missing if any device's is."),
@@ -91,6 +97,7 @@ CLIENTS = _schema(
     _column("probability", _FLOAT, "", "Probability q that it took part."),
     _column("rank", _INT, "", "Rank k that it trained."),
     _column("weight", _FLOAT, "", "Weight of its update in the aggregate, if it had one."),
+    _column("staleness", _INT, "", "Versions of the model made since the one it started from."),
     _column("outcome", _TEXT, "", f"One of {', '.join(OUTCOMES)}."),
     _column("download_start_s", _FLOAT, "s", "When the server sent its download."),
     _column("download_end_s", _FLOAT, "s", "When it had the model."),
