@@ -46,7 +46,7 @@ def test_what_does_not_go_with_it_is_said_where_it_stands(line: str, message: st
 
 def test_privacy_needs_rounds():
     for kind in ("fedasync", "fedbuff"):
-        with pytest.raises(InputError, match=f"'{kind}' has no rounds in which each client"):
+        with pytest.raises(InputError, match=f"'{kind}' does not draw clients independently"):
             loads(
                 f"name: here\nstrategy: {{kind: {kind}}}",
                 "here.yaml",

@@ -48,11 +48,11 @@ def test_how_many_samples_are_evaluated_at_once_changes_no_metric(monkeypatch: p
     overrides = (*TEXT, "devices.count=6", "learning.task.test_fraction=0.05")
     learning = load(FOLDER / "pydoc-packages.yaml", overrides).learning
     learner = build_learner(learning, 6, 0)
-    whole = learner.evaluate(learner.initial)
+    whole = learner.evaluate(learner.initial, learner.method())
     monkeypatch.setattr("wirelessfl.learning.learner._EVALUATION_BYTES", 7.5 * 4 * 16 * 300)
     assert learner._evaluation_batch == 7
     learner._evaluated.clear()
-    assert learner.evaluate(learner.initial) == pytest.approx(whole, rel=1e-6)
+    assert learner.evaluate(learner.initial, learner.method()) == pytest.approx(whole, rel=1e-6)
 
 
 def test_a_trace_says_what_the_data_were_and_who_held_them(traces: tuple[Trace, Trace], tmp_path):
