@@ -7,7 +7,7 @@ server's configured overheads, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simpy
@@ -24,7 +24,7 @@ from wirelessfl.simulation.merges import Merges
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.training import Learned, Training
 from wirelessfl.strategy import Plan, RoundFeedback, Strategy
-from wirelessfl.strategy.observation import Observation
+from wirelessfl.strategy.observation import Observation, TrueUpdates
 from wirelessfl.strategy.round_model import expected_ready_s
 
 
@@ -120,6 +120,8 @@ class Server:
         """One round; false if the time limit cut it short, and then nothing is aggregated."""
         env, server = self._env, self._scenario.server
         observation = self._observer.observe(round - 1, env.now, available)
+        if self._strategy.oracle:
+            observation = self._with_truth(observation)
         plan = self._strategy.plan(observation)
         draws = uniform(self._scenario.seed, "participation", np.arange(observation.clients), round)
         chosen = self._strategy.select(plan, draws)
@@ -160,6 +162,18 @@ class Server:
         self._report(round, len(participants), metrics)
         return not cut_short
 
+    def _with_truth(self, observation: Observation) -> Observation:
+        included = np.flatnonzero(observation.included)
+
+        def true_updates() -> TrueUpdates:
+            squared, total = np.zeros(observation.clients), 0.0
+            squared[included], total = self._training.true_norms(
+                observation.round + 1, included, observation.rank, observation.weights[included]
+            )
+            return TrueUpdates(squared, total)
+
+        return replace(observation, true_updates=true_updates)
+
     def _work(self, round: int, participants: Ints, plan: Plan, observation: Observation) -> Work:
         ranks = plan.k[participants]
         return Work(
@@ -198,6 +212,7 @@ class Server:
         clients = cohort.work.clients[received]
         return RoundFeedback(
             round=cohort.work.round,
+            asked=cohort.work.clients,
             clients=clients,
             weights=weights[received],
             q=plan.q[clients],
@@ -205,7 +220,7 @@ class Server:
             squared_norms=learned.squared_norms,
             update_squared_norm=learned.update_squared_norm,
             losses=learned.losses,
-            compute_s=cohort.computing_s[received],
+            compute_s=(cohort.waiting_s + cohort.computing_s)[received],
             upload_s=cohort.uploading_s[received],
             duration_s=self._env.now - cohort.start_s,
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wirelessfl.learning.aggregation import Aggregation, Sampling, apply
+from wirelessfl.learning.aggregation import Aggregation, Sampling, apply, weighted_sum
 from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.simulation.gradients import GradientPool
 
@@ -72,6 +72,11 @@ class Training(Protocol):
             sampling: How the participants were drawn; None if the round was cut short and nothing
                 is to be aggregated.
         """
+
+    def true_norms(
+        self, round: int, clients: Ints, rank: int, shares: Floats
+    ) -> tuple[Floats, float]:
+        """What clients would send from the model of now: ||D_n||^2 [n] and ||sum a_n D_n||^2."""
 
     def evaluate(self) -> dict[str, float]:
         """Quality of the model by metric; nothing if nothing is learnt."""
@@ -141,6 +146,19 @@ class RealTraining:
             self.version += 1
         return Learned(useful, result.squared_norms, result.total_squared_norm, losses)
 
+    def true_norms(
+        self, round: int, clients: Ints, rank: int, shares: Floats
+    ) -> tuple[Floats, float]:
+        """See `Training.true_norms`; an update that is not finite counts as zero."""
+        jobs = [GradientJob(self.version, client, round, rank) for client in clients.tolist()]
+        updates = self._learner.train(jobs, {self.version: self._model}, self._method)
+        found = [i for i, update in enumerate(updates) if update is not None]
+        deltas = [update.delta for update in updates if update is not None]
+        squared = np.zeros(len(jobs))
+        squared[found] = [np.square(delta, dtype=np.float64).sum() for delta in deltas]
+        total = weighted_sum(deltas, shares[found], len(self._model))
+        return squared, float(np.square(total).sum())
+
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""
         started = time.perf_counter()
@@ -188,6 +206,12 @@ class TimingOnly:
         self.version += arrived > 0
         unknown = np.full(arrived, np.nan)
         return Learned(np.ones(arrived, bool), unknown, np.nan, unknown)
+
+    def true_norms(
+        self, round: int, clients: Ints, rank: int, shares: Floats
+    ) -> tuple[Floats, float]:
+        """See `Training.true_norms`."""
+        return np.full(len(clients), np.nan), np.nan
 
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""
