@@ -224,8 +224,15 @@ def test_tune_prints_the_best_settings_and_goes_on_where_it_stopped(
     assert trials["server.step"].iloc[0] == 1.0  # the scenario's own
     again = wirelessfl("tune", small_file, *options, "--out", "t", "--json", cwd=tmp_path)
     assert json.loads(again.stdout)["best"]["reached"] == 1
-    other = wirelessfl("tune", small_file, *options, "--out", "t", "--seed", 5, cwd=tmp_path)
-    assert (other.returncode, "Traceback" in other.stderr) == (2, False)
+    other = wirelessfl("tune", small_file, *options, "--out", "t", "--set", "seed=5", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "holds trials of another scenario" in other.stderr
+    never = wirelessfl(
+        *("tune", small_file, "--strategy", "full", "--trials", 1, "--seeds", 100),
+        *("--set", "stop.target={metric: loss, below: 0.01}"),
+        cwd=tmp_path,
+    )
+    assert (never.returncode, "> " in never.stdout) == (3, True), never.stderr
     wrong = wirelessfl("tune", small_file, *options, "--over", "server.step=2", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "write two positive numbers" in wrong.stderr

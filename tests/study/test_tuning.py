@@ -40,8 +40,8 @@ class Result:
     def time_to(self, *_: object) -> float | None:
         return self._time_s
 
-    def curve(self, _: str) -> tuple[list[float], list[float]]:
-        return [0.0, 1.0], [1.0, 1.0 - 0.5 * self._way]
+    def curve(self, _: str) -> list[tuple[float, float]]:
+        return [(0.0, 1.0), (1.0, 1.0 - 0.5 * self._way)]
 
 
 def law(scenario: Scenario) -> Result | Exception:

@@ -158,7 +158,7 @@ def _score(outcome: Outcome, target: Target) -> tuple[bool, float]:
 
 def _way(trace: Trace, target: Target) -> float:
     """Share of the way to the target that a run has come, at least a twentieth."""
-    _, values = trace.curve(target.metric)
+    values = [value for _, value in trace.curve(target.metric)]
     goal = target.below if target.below is not None else target.above
     assert goal is not None
     whole = goal - values[0]
