@@ -26,8 +26,9 @@ format: $(VENV)/.dev  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-pictures: $(VENV)/.installed  ## draw the pictures of docs/physics.md anew
+pictures: $(VENV)/.installed  ## draw the pictures of docs/physics.md and docs/theory.md anew
 	$(BIN)/python docs/physics_pictures.py
+	$(BIN)/python -m docs.theory_pictures
 
 bench: $(VENV)/.installed  ## measure everything in docs/benchmarks.md anew (about 20 minutes)
 	$(BIN)/python results/benchmarks/run_all.py
