@@ -16,6 +16,7 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank, proportional_q
+from wirelessfl.strategy.bound import bound_terms
 from wirelessfl.strategy.knowledge import Knowledge
 from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, RoundFeedback
 from wirelessfl.strategy.planner import Problem, marginal_price, mean_field
@@ -105,20 +106,19 @@ class AdaptiveStrategy(Strategy):
 
     def _promise(self, seen: Observation, plan: Plan) -> Plan:
         """A plan with the step that suits it, and what is to be expected of it by now."""
-        rows = np.flatnonzero(plan.q > 0)
-        q, weights, rho = plan.q[rows], seen.weights, seen.rank / np.maximum(plan.k, 1)
-        excess = np.zeros(seen.clients)
-        excess[rows] = rho[rows] / (q * self._knowledge.survival[rows]) - 1.0
-        ratio, error = self._knowledge.noise.ratio(weights, excess)
+        noise, arriving = self._knowledge.noise, plan.q * self._knowledge.survival
+        terms = bound_terms(
+            arriving, plan.k, seen.rank, seen.weights, noise.noise(seen.weights), drift=DRIFT
+        )
         server = self._config.server
-        step = server.step_max / (1.0 + ratio) if server.step == "coupled" else server.step
+        coupled = server.step_max * terms.step_ratio
         return replace(
             plan,
-            server_step=step,
+            server_step=coupled if server.step == "coupled" else server.step,
             expected_round_s=expected_round_s(seen, self.bandwidth, plan.q, plan.k),
-            relative_rounds=1.0 + ratio + float(_drift(weights, rho)[rows].sum()),
-            noise_to_signal=ratio,
-            noise_to_signal_error=error,
+            relative_rounds=terms.relative_rounds,
+            noise_to_signal=terms.noise_to_signal,
+            noise_to_signal_error=noise.error(seen.weights, arriving * plan.k / seen.rank),
         )
 
     def _floor(self, seen: Observation, survival: Floats) -> Floats:
@@ -142,7 +142,7 @@ class AdaptiveStrategy(Strategy):
             weights=seen.weights,
             noise=noise[:, None] * rho / survival[:, None],
             constant=1.0 - float(noise.sum()),
-            drift=_drift(seen.weights[:, None], rho),
+            drift=DRIFT * seen.weights[:, None] * (rho - 1.0),
             floor=self._floor(seen, survival),
         )
         q, option = PLANNERS[self._config.participation.planner](problem)
@@ -160,8 +160,3 @@ class AdaptiveStrategy(Strategy):
             )
         ranks = np.unique(np.geomspace(low, observation.rank, RANK_OPTIONS).round().astype(int))
         return np.asarray(np.minimum(ranks, observation.max_rank[:, None]))
-
-
-def _drift(weights: Floats, rho: Floats) -> Floats:
-    """Rounds lost to training k = gamma/rho ranks, for each client's share of the data."""
-    return np.asarray(weights * DRIFT * (rho - 1.0), dtype=np.float64)

@@ -71,16 +71,18 @@ class NoiseEstimator:
         own = weights**2 * self.relative
         return np.asarray(own / (max(self._cross, 0.0) + own.sum()), dtype=np.float64)
 
-    def ratio(self, weights: Floats, excess: Floats) -> tuple[float, float]:
-        """NSR where 1/pi_n - 1 is `excess` [clients], and its standard error."""
+    def error(self, weights: Floats, pi: Floats) -> float:
+        """Standard error of NSR for pi_n = q_n k_n / gamma; 0 leaves a client out. [clients]"""
         relative, error = self._norms.estimates()
-        own = weights**2 * relative
+        own, excess = weights**2 * relative, np.zeros_like(pi)
+        np.divide(1.0, pi, out=excess, where=pi > 0)
+        excess[pi > 0] -= 1.0
         signal = max(self._cross, 0.0) + own.sum()
-        ratio = float(own @ excess / signal)
+        ratio = own @ excess / signal
         by_norms = weights**2 * (excess - ratio) * error / signal
         variance = max(self._cross_squared - self._cross**2, 0.0) / max(self._rounds - 1.0, 1.0)
         by_signal = ratio * np.sqrt(variance) / signal
-        return ratio, float(np.sqrt(np.sum(by_norms**2) + by_signal**2))
+        return float(np.sqrt(np.sum(by_norms**2) + by_signal**2))
 
     def state(self) -> dict[str, Any]:
         """JSON values that `restore` takes."""
@@ -115,9 +117,9 @@ class TrueNoise:
         own = weights**2 * self._true.squared_norms
         return np.asarray(own / self._true.total_squared_norm, dtype=np.float64)
 
-    def ratio(self, weights: Floats, excess: Floats) -> tuple[float, float]:
-        """See `NoiseEstimator.ratio`; without error."""
-        return float(self.noise(weights) @ excess), 0.0
+    def error(self, weights: Floats, pi: Floats) -> float:
+        """See `NoiseEstimator.error`: none."""
+        return 0.0
 
     def state(self) -> dict[str, Any]:
         """Nothing."""
