@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -207,3 +208,31 @@ def test_the_public_interface_is_what_the_readme_says():
     assert {name for name in wfl.__all__ if not callable(getattr(wfl, name))} == set()
     with pytest.raises(AttributeError):
         wfl.nothing  # noqa: B018 - the access is the test
+
+
+@pytest.mark.slow
+def test_tune_prints_the_best_settings_and_goes_on_where_it_stopped(
+    small_file: Path, tmp_path: Path
+):
+    target = ("--set", "stop.target={metric: loss, below: 2.4}")
+    options = ("--strategy", "uniform", "--trials", 3, "--seeds", 100, *target)
+    done = wirelessfl("tune", small_file, *options, "--out", "t", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "best: --set strategy.kind=uniform --set strategy.server.step=" in done.stdout
+    trials = pd.read_csv(tmp_path / "t" / "uniform.csv")
+    assert list(trials.columns[1:4]) == ["trial", "server.step", "participation.expected"]
+    assert trials["server.step"].iloc[0] == 1.0  # the scenario's own
+    again = wirelessfl("tune", small_file, *options, "--out", "t", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["best"]["reached"] == 1
+    other = wirelessfl("tune", small_file, *options, "--out", "t", "--set", "seed=5", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "holds trials of another scenario" in other.stderr
+    never = wirelessfl(
+        *("tune", small_file, "--strategy", "full", "--trials", 1, "--seeds", 100),
+        *("--set", "stop.target={metric: loss, below: 0.01}"),
+        cwd=tmp_path,
+    )
+    assert (never.returncode, "> " in never.stdout) == (3, True), never.stderr
+    wrong = wirelessfl("tune", small_file, *options, "--over", "server.step=2", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "write two positive numbers" in wrong.stderr

@@ -145,6 +145,62 @@ def compare(
 
 
 @app.command()
+def tune(
+    scenario: ScenarioFile,
+    strategy: Annotated[str, typer.Option(help="Strategy to tune.", show_default=False)],
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 16,
+    seeds: Annotated[str, typer.Option(help="Tuning seeds: 100-101, or 7,9.")] = "100-101",
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=LOW..HIGH",
+            help="A number of the strategy to vary; may be repeated.  [default: the server's step, "
+            "and how many clients take part]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the trials.  [default: runs/NAME-tune]")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Simulations at a time.  [default: one a core]")
+    ] = None,
+    set_: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look for the settings with which a strategy reaches the target soonest.
+
+    Example: [bold]wirelessfl tune scenarios/quickstart.yaml --strategy uniform --trials 12[/bold]
+    """
+    loaded, numbers = _load(scenario, set_), _seeds(seeds)
+    from wirelessfl import study
+    from wirelessfl.console import console, live_progress, print_tuning
+    from wirelessfl.study.search import parse_range
+
+    chosen = loaded.with_strategy(strategy)
+    ranges = [parse_range(text, chosen) for text in over] if over else None
+    folder = out or Path("runs") / f"{loaded.name}-tune"
+    with live_progress(trials * len(numbers), loaded.stop.target) as display:
+        result = study.tune(
+            loaded,
+            strategy,
+            trials,
+            numbers,
+            ranges,
+            folder,
+            jobs,
+            on_progress=display.update,
+            on_end=display.finish,
+        )
+    if as_json:
+        typer.echo(json.dumps({"strategy": strategy, "best": asdict(result.best)}, indent=2))
+    else:
+        print_tuning(result, len(numbers))
+        console.print(f"trials: {folder / strategy}.csv", soft_wrap=True)
+    if not result.best.reached:
+        raise typer.Exit(3)
+
+
+@app.command()
 def validate(
     scenario: ScenarioFile,
     set_: Overrides = None,

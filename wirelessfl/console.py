@@ -20,7 +20,7 @@ from rich.table import Table
 
 from wirelessfl.scenario import Target
 from wirelessfl.simulation import Progress as RunProgress
-from wirelessfl.study import Study
+from wirelessfl.study import Study, Tuning
 from wirelessfl.study.executor import Member, Outcome
 from wirelessfl.trace import Trace
 
@@ -192,6 +192,35 @@ def study_table(study: Study) -> Table:
             _slower(row, bound),
         )
     return table
+
+
+def print_tuning(tuning: Tuning, seeds: int) -> None:
+    """The trials of a strategy, best first, and the best as it is written in a scenario."""
+    best, tuned = tuning.best, tuning.scenario
+    table = Table(
+        title=f"{tuned.name}: {tuning.strategy}, mean time to {tuned.stop.target}",
+        caption="'>': the target was not reached on every seed, and the time is extrapolated.",
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("trial", justify="right")
+    for path in best.settings:
+        table.add_column(path, justify="right")
+    table.add_column("reached", justify="right")
+    table.add_column("time", justify="right")
+    for trial in sorted(tuning.trials, key=lambda one: (-one.reached, one.score_s, one.number)):
+        bound = "> " if trial.reached < seeds else ""
+        failed = math.isinf(trial.score_s)
+        table.add_row(
+            str(trial.number),
+            *(f"{value:g}" for value in trial.settings.values()),
+            f"{trial.reached}/{seeds}",
+            "failed" if failed else bound + duration(trial.score_s),
+        )
+    console.print(table)
+    fields = " ".join(f"--set strategy.{path}={value:g}" for path, value in best.settings.items())
+    console.print(
+        f"best: --set strategy.kind={tuning.scenario.strategy.kind} {fields}", soft_wrap=True
+    )
 
 
 def _interval(row: pd.Series, name: str, unit: str, show: Callable[[float], str]) -> str:

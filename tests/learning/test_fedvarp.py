@@ -19,6 +19,7 @@ SHARES = np.array([0.5, 0.3, 0.2])
 Q = np.array([0.5, 0.8, 1.0])
 RANKS = (1, 2, 3)
 FEDVARP = FixedStep(variance_reduction="fedvarp")
+FITTED = FixedStep(variance_reduction="fitted")
 Deltas = Callable[[int, Vector], Vector]
 
 
@@ -66,9 +67,9 @@ def aggregate(
     )
 
 
-def experienced(method: Method, update: Deltas) -> Aggregation:
+def experienced(method: Method, update: Deltas, step: FixedStep = FEDVARP) -> Aggregation:
     """A server that has heard from clients 0 and 2, with sketches of then, and not from 1."""
-    aggregation = Aggregation(method, FEDVARP)
+    aggregation = Aggregation(method, step)
     for drawn in (((0,), (0, 1), (0, 1, 2)), ((2,), (1, 2), (0, 1, 2))):
         if isinstance(method, ChosenSketches):
             method.chosen = dict(enumerate(drawn))
@@ -77,9 +78,10 @@ def experienced(method: Method, update: Deltas) -> Aggregation:
     return aggregation
 
 
-def test_the_mean_over_all_sets_and_sketches_is_the_mean_of_all_updates():
+@pytest.mark.parametrize("step", [FEDVARP, FITTED], ids=["fedvarp", "fitted"])
+def test_the_mean_over_all_sets_and_sketches_is_the_mean_of_all_updates(step: FixedStep):
     method = ChosenSketches()
-    start = experienced(method, moving)
+    start = experienced(method, moving, step)
     drawn = list(sketches())
     mean, wanted = np.zeros(LAYOUT.size), np.zeros(LAYOUT.size)
     for sketch in drawn:
@@ -137,3 +139,29 @@ def test_only_clients_that_were_heard_are_remembered():
     aggregation = experienced(ChosenSketches(), steady)
     assert aggregation._memories is not None
     assert set(aggregation._memories._of) == {0, 2}
+
+
+def changed(server: FixedStep, lasting: float, rounds: int) -> np.ndarray:
+    """Squared norms of what was added up, for clients whose updates keep a share of their past."""
+    rng, aggregation = np.random.default_rng(0), Aggregation(FirstComponents(LAYOUT, 0), server)
+    own, found = [rng.normal(size=LAYOUT.size) for _ in range(3)], []
+    for _ in range(rounds):
+        fresh = [rng.normal(size=LAYOUT.size) for _ in range(3)]
+        own = [
+            lasting * old + np.sqrt(1 - lasting**2) * new
+            for old, new in zip(own, fresh, strict=True)
+        ]
+        deltas = [delta.astype(np.float32) for delta in own]
+        found.append(aggregate(aggregation, [0, 1, 2], deltas, (3, 3, 3)).squared_norms.mean())
+    return np.array(found[20:])
+
+
+@pytest.mark.parametrize("lasting", [0.0, 0.5, 0.95])
+def test_fitted_memories_leave_the_least_noise_that_memories_can(lasting: float):
+    """The best factor is the correlation c of updates, which leaves 1 - c^2 of their square."""
+    rounds = 400
+    plain = changed(FixedStep(), lasting, rounds).mean()
+    fitted = changed(FITTED, lasting, rounds).mean()
+    whole = changed(FEDVARP, lasting, rounds).mean()
+    assert fitted / plain == pytest.approx(1 - lasting**2, abs=0.08)
+    assert whole / plain == pytest.approx(2 - 2 * lasting, abs=0.15)

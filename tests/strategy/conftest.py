@@ -35,6 +35,7 @@ def observation(
         "downlink_rate_bps": 2e6 * np.exp(rng.uniform(np.log(1), np.log(6), clients)),
         "compute_fixed_s": np.exp(rng.uniform(np.log(2), np.log(20), clients)),
         "compute_per_rank_s": np.exp(rng.uniform(np.log(0.02), np.log(0.2), clients)),
+        "latency_s": np.zeros(clients),
         "server_overhead_s": 0.5,
     }
     values |= changes

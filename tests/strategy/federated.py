@@ -89,6 +89,7 @@ class Federated:
             strategy.observe(
                 RoundFeedback(
                     round=round,
+                    asked=who,
                     clients=who,
                     weights=weights,
                     q=plan.q[who],

@@ -40,6 +40,7 @@ def feedback(
 
     return RoundFeedback(
         round=seen.round,
+        asked=who,
         clients=who,
         weights=weights,
         q=plan.q[who],

@@ -38,6 +38,7 @@ def feedback(plan: Plan, seen: Observation, seed: int = 0) -> RoundFeedback:
     none = np.zeros(len(who))
     return RoundFeedback(
         round=seen.round,
+        asked=who,
         clients=who,
         weights=weights,
         q=plan.q[who],
@@ -45,7 +46,7 @@ def feedback(plan: Plan, seen: Observation, seed: int = 0) -> RoundFeedback:
         squared_norms=(updates**2).sum(axis=1),
         update_squared_norm=float(((weights @ updates) ** 2).sum()),
         losses=none,
-        compute_s=none,
+        compute_s=seen.compute_s(who, plan.k[who]),
         upload_s=none,
         duration_s=1.0,
     )
@@ -129,7 +130,8 @@ def test_predicted_round_time_is_positive_and_finite(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", LEARNING)
 def test_plans_come_after_the_pilot_and_every_few_rounds(kind: str) -> None:
-    chosen = strategy(20, kind, participation={"pilot_rounds": 2, "replan_every": 3})
+    steady = {"opportunistic": False, "pilot_rounds": 2, "replan_every": 3, "replan_change": 99}
+    chosen = strategy(20, kind, participation=steady)
     plans = run(chosen, 20, range(9))
     assert [plan.phase for plan in plans] == ["pilot"] * 2 + ["planned"] * 7
     changed = [r for r in range(1, 9) if plans[r] is not plans[r - 1]]

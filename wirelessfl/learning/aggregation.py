@@ -107,7 +107,7 @@ class Aggregation:
     ) -> None:
         self.method, self._uplink_dtype, self._privacy = method, uplink_dtype, privacy
         self._server = server
-        self._remembers = server.variance_reduction == "fedvarp"
+        self._reduction = server.variance_reduction
         self.restart()
 
     def restart(self) -> None:
@@ -135,18 +135,18 @@ class Aggregation:
             sampling: How the participants were drawn, with the shares of these. [m]
         """
         expected: Floats | None = None  # of all clients, by what is remembered of them
-        if self._remembers:
+        if self._reduction != "none":
             if self._memories is None:
-                self._memories = Memories(len(model))
-            expected = self._memories.total.copy()
+                self._memories = Memories(len(model), fitted=self._reduction == "fitted")
+            expected = self._memories.expected()
         squared_norms = np.zeros(len(jobs))
 
         def changes() -> Iterator[Vector]:
             for n, (job, delta) in enumerate(zip(jobs, deltas, strict=True)):
                 change = self.method.change(model, job, self._received(job, delta))
                 if self._memories is not None:
-                    share = float(sampling.shares[n])
-                    change = self._corrected(self._memories, job, change, share)
+                    share, weight = float(sampling.shares[n]), float(weights[n])
+                    change = self._corrected(self._memories, job, change, share, weight)
                 squared_norms[n] = np.square(change, dtype=np.float64).sum()
                 if self._privacy is not None:
                     clipped = self._privacy.factors(squared_norms[n]) * change
@@ -186,10 +186,10 @@ class Aggregation:
         return received
 
     def _corrected(
-        self, memories: Memories, job: GradientJob, change: Vector, share: float
+        self, memories: Memories, job: GradientJob, change: Vector, share: float, weight: float
     ) -> Vector:
         """The change without what was remembered of its client, who is remembered anew."""
         support = self.method.support(job)
-        correction = memories.correction(job.client, change, support)
+        correction = memories.correction(job.client, weight, change, support)
         memories.remember(job.client, share, change, support)
         return correction

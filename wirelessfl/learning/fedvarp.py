@@ -15,6 +15,15 @@ H_n h_n would be delta_n and U would have no variance at all. (The paper has no 
 delta_n itself, zeros included, as the memory, and no H_n, the correction of a client that sends
 k < gamma/2 of its components is noisier than no memory: 2 (gamma/k - 1) against gamma/k.
 `reconstructed`.)
+
+Memories grow stale, and then correcting by all of them adds noise: with little in common between a
+client's updates FedVARP is noisier than no memory. Fitted memories (ours) are scaled by a factor b,
+
+    U = sum_n a_n b h_n + sum_{n in S} w_n (delta_n - b H_n h_n),   b = C / V in [0, 1],
+
+where C and V are running means of sum w_n^2 <delta_n, H_n h_n> and sum w_n^2 ||H_n h_n||^2 in the
+rounds before: the regression that would have left least of the noise. b is older than the round,
+so U is unbiased as it was.
 """
 
 from __future__ import annotations
@@ -30,37 +39,59 @@ if TYPE_CHECKING:
     from wirelessfl.learning.methods.base import Support
 
 
+# Weight of the past in what the factor of fitted memories is fitted to.
+MEMORY = 0.9
+
+
 class Memories:
     """What the server remembers of the clients it has heard from; of the others, zero.
 
-    Attributes:
-        total: sum_n a_n h_n. [parameters]
+    Args:
+        parameters: Length of an update.
+        fitted: Whether memories are scaled by a fitted factor; else the factor is 1.
     """
 
-    def __init__(self, parameters: int) -> None:
+    def __init__(self, parameters: int, fitted: bool) -> None:
         self._of: dict[int, Vector] = {}
-        self.total: NDArray[np.float64] = np.zeros(parameters)
+        self._total: NDArray[np.float64] = np.zeros(parameters)
+        self._fitted, self._factor = fitted, 1.0
+        self._common, self._remembered = 0.0, 0.0
 
-    def correction(self, client: int, delta: Vector, support: Support) -> Vector:
-        """delta_n - H_n h_n; zero outside the sketch. [parameters]"""
+    def expected(self) -> NDArray[np.float64]:
+        """sum_n a_n b h_n; a round begins with it, and its factor b holds until the next.
+
+        [parameters]
+        """
+        if self._fitted:
+            self._factor = 0.0
+            if self._remembered > 0:
+                self._factor = float(np.clip(self._common / self._remembered, 0.0, 1.0))
+            self._common *= MEMORY
+            self._remembered *= MEMORY
+        return self._factor * self._total
+
+    def correction(self, client: int, weight: float, delta: Vector, support: Support) -> Vector:
+        """delta_n - b H_n h_n of a client of weight w_n; zero outside the sketch. [parameters]"""
         if (memory := self._of.get(client)) is None:
             return delta
-        if support.inverse is None:
-            return delta - memory
-        correction = np.zeros_like(delta)
-        places = support.places
-        correction[places] = delta[places] - support.inverse * memory[places]
-        return correction
+        believed = memory
+        if support.inverse is not None:
+            believed, places = np.zeros_like(delta), support.places
+            believed[places] = support.inverse * memory[places]
+        if self._fitted:
+            self._common += weight**2 * float(believed @ delta)
+            self._remembered += weight**2 * float(believed @ believed)
+        return np.asarray(delta - np.float32(self._factor) * believed, np.float32)
 
     def remember(self, client: int, share: float, delta: Vector, support: Support) -> None:
         """Takes what a client sent into its memory; its share a_n is the same every time."""
         if client not in self._of:
-            self._of[client] = np.zeros(len(self.total), np.float32)
+            self._of[client] = np.zeros(len(self._total), np.float32)
         memory = self._of[client]
         places: NDArray[np.int64] | slice = slice(None)
         new = delta
         if support.inverse is not None:
             places = support.places
             new = delta[places] / support.inverse
-        self.total[places] += share * (new.astype(np.float64) - memory[places])
+        self._total[places] += share * (new.astype(np.float64) - memory[places])
         memory[places] = new

@@ -94,8 +94,28 @@ class PlannedParticipation(Config):
     pilot_expected: float = Field(
         10.0, gt=0, description="Expected participants of a pilot round (at most all clients)."
     )
+    opportunistic: bool = Field(
+        True,
+        description="Plan every round for the channel of that round, as far as deviations from a "
+        "client's average last; still unbiased, as weights divide by that round's q_n. Otherwise a "
+        "plan is for the average channel and holds for many rounds.",
+    )
     replan_every: int = Field(
-        5, ge=1, description="Rounds between two plans, counted from the end of the pilot."
+        5,
+        ge=1,
+        description="Rounds that a plan holds at most if it is not opportunistic, counted from the "
+        "end of the pilot.",
+    )
+    oracle: bool = Field(
+        False,
+        description="Show the planner everybody's true updates before every round, at no cost in "
+        "time, in place of its estimates: for ablations, no server could do it.",
+    )
+    replan_change: float = Field(
+        0.1,
+        gt=0,
+        description="A plan ends early when the time to the target that it promises has changed "
+        "by this share, as estimates sharpen or channels move.",
     )
 
 
@@ -103,3 +123,4 @@ class PaperParticipation(PlannedParticipation):
     """As PlannedParticipation with the paper's planner as the default."""
 
     planner: Planner = Field("mean_field", description="As for adaptive.")
+    opportunistic: bool = Field(False, description="As for adaptive.")

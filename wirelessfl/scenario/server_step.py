@@ -25,10 +25,12 @@ class _Aggregation(Config):
     eps: float = Field(
         1e-3, gt=0, description="What Adam adds to the root of the mean squared update."
     )
-    variance_reduction: Literal["none", "fedvarp"] = Field(
+    variance_reduction: Literal["none", "fedvarp", "fitted"] = Field(
         "none",
         description="fedvarp: the server remembers every client's last update, and the updates "
-        "that arrive correct what it expects from all; unbiased. Memory: one adapter per client.",
+        "that arrive correct what it expects from all; fitted: memories count by as much as would "
+        "have left least noise in the rounds so far, so that stale ones do no harm. Both are "
+        "unbiased and take the memory of one adapter per client.",
     )
 
     @model_validator(mode="after")

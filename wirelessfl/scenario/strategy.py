@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wirelessfl.scenario.adapter import PlannedAdapter
 from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
@@ -39,6 +39,15 @@ class Adaptive(Preset):
     adapter: PlannedAdapter = Field(PlannedAdapter(), description="Ranks trained and sent.")
     bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
     server: PlannedStep = Field(PlannedStep(), description="Server step.")
+
+    @model_validator(mode="after")
+    def _oracle_sees_updates(self) -> Adaptive:
+        if self.participation.oracle and self.server.variance_reduction != "none":
+            raise ValueError(
+                "participation.oracle shows the norms of updates, not of what is left of them "
+                "after server.variance_reduction; choose one of the two"
+            )
+        return self
 
 
 class AdaptivePaper(Preset):

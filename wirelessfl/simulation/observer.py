@@ -7,8 +7,8 @@ without the jitter that will befall them. Heartbeats tell who is on, not for how
 that cannot hold the model is no part of the federation: its data has no weight.
 
 The server knows its own wires: what each cell's carries, and the latency. The download's delays
-each client's training, so it counts as computing that no rank changes; the upload's, in the mean
-over clients, counts as the server's overhead (reconstructed; exact if all routes are equally slow).
+each client; the upload's, in the mean over clients, counts as the server's overhead
+(reconstructed; exact if all routes are equally slow).
 """
 
 from __future__ import annotations
@@ -106,8 +106,9 @@ class Observer:
             downlink_hz=network.downlink.bandwidth_hz,
             downlink_share_hz=downlink_share_hz,
             downlink_rate_of=reports("downlink", downlink_share_hz),
-            compute_fixed_s=self._compute_fixed_s + latency_s,
+            compute_fixed_s=self._compute_fixed_s,
             compute_per_rank_s=self._compute_per_rank_s,
+            latency_s=latency_s,
             server_overhead_s=self._scenario.server.overhead_s + float(latency_s.mean()),
         )
 

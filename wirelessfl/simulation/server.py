@@ -22,7 +22,7 @@ from wirelessfl.simulation.journal import Span
 from wirelessfl.simulation.merges import Merges
 from wirelessfl.simulation.training import Learned
 from wirelessfl.strategy import Plan, RoundFeedback
-from wirelessfl.strategy.observation import Observation
+from wirelessfl.strategy.observation import Observation, TrueUpdates
 from wirelessfl.strategy.round_model import expected_ready_s
 
 
@@ -117,11 +117,24 @@ class Server(BaseServer):
     def _observation(self, round: int, available: Bools) -> Observation:
         """What the server has measured, and what it knows of clients by what it was sent."""
         seen = self._observer.observe(round - 1, self._env.now, available)
-        return replace(
+        seen = replace(
             seen,
             max_rank=self._training.capped(seen.max_rank),
             download_missed_bits=self._merges.missed_bits(),
         )
+        return self._with_truth(seen) if self._strategy.oracle else seen
+
+    def _with_truth(self, observation: Observation) -> Observation:
+        included = np.flatnonzero(observation.included)
+
+        def true_updates() -> TrueUpdates:
+            squared, total = np.zeros(observation.clients), 0.0
+            squared[included], total = self._training.true_norms(
+                observation.round + 1, included, observation.rank, observation.weights[included]
+            )
+            return TrueUpdates(squared, total)
+
+        return replace(observation, true_updates=true_updates)
 
     def _work(self, round: int, participants: Ints, plan: Plan, observation: Observation) -> Work:
         """What the participants do; a plan of earlier rounds may have more ranks than one has."""
@@ -155,6 +168,7 @@ class Server(BaseServer):
         clients = cohort.work.clients[received]
         return RoundFeedback(
             round=cohort.work.round - 1,
+            asked=cohort.work.clients,
             clients=clients,
             weights=weights[received],
             q=plan.q[clients],
@@ -162,7 +176,7 @@ class Server(BaseServer):
             squared_norms=learned.squared_norms,
             update_squared_norm=learned.update_squared_norm,
             losses=learned.losses,
-            compute_s=cohort.computing_s[received],
+            compute_s=(cohort.waiting_s + cohort.computing_s)[received],
             upload_s=cohort.uploading_s[received],
             duration_s=self._env.now - cohort.start_s,
         )

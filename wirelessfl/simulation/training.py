@@ -6,6 +6,7 @@ when the round is over, for the updates that arrived, all of them in one pass.
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -78,6 +79,11 @@ class Training(Protocol):
             sampling: How the participants were drawn; None if the round was cut short and nothing
                 is to be aggregated.
         """
+
+    def true_norms(
+        self, round: int, clients: Ints, rank: int, shares: Floats
+    ) -> tuple[Floats, float]:
+        """What clients would send from the model of now: ||D_n||^2 [n] and ||sum a_n D_n||^2."""
 
     def evaluate(self) -> dict[str, float]:
         """Quality of the model by metric; nothing if nothing is learnt."""
@@ -189,6 +195,21 @@ class RealTraining:
             back[places] += weight * (start[places] - self._model[places])
         return back
 
+    def true_norms(
+        self, round: int, clients: Ints, rank: int, shares: Floats
+    ) -> tuple[Floats, float]:
+        """See `Training.true_norms`; an update that is not finite counts as zero."""
+        method = copy.deepcopy(self._method)  # training may leave something on a device
+        jobs = [GradientJob(self.version, client, round, rank) for client in clients.tolist()]
+        updates = self._learner.train(jobs, {self.version: self._model}, method)
+        squared, total = np.zeros(len(jobs)), np.zeros(len(self._model))
+        for n, (job, update) in enumerate(zip(jobs, updates, strict=True)):
+            if update is not None:
+                change = method.change(self._model, job, update.delta)
+                squared[n] = np.square(change, dtype=np.float64).sum()
+                total += shares[n] * change
+        return squared, float(np.square(total).sum())
+
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""
         started = time.perf_counter()
@@ -244,6 +265,12 @@ class TimingOnly:
         self.version += arrived > 0
         unknown = np.full(arrived, np.nan)
         return Learned(np.ones(arrived, bool), unknown, np.nan, unknown)
+
+    def true_norms(
+        self, round: int, clients: Ints, rank: int, shares: Floats
+    ) -> tuple[Floats, float]:
+        """See `Training.true_norms`."""
+        return np.full(len(clients), np.nan), np.nan
 
     def evaluate(self) -> dict[str, float]:
         """See `Training.evaluate`."""

@@ -1,11 +1,13 @@
-"""Adaptive participation: measure update norms, then plan q, ranks and the server step together.
+"""Adaptive participation: learn from rounds, then plan q, ranks and the server step together.
 
-Pilot rounds (on the clock) -> noise estimate -> plan -> again every few rounds. The step follows
-the noise, step_max / (1 + NSR): the law "rounds grow as 1 + NSR" holds at the step that suits it.
+Pilot rounds (on the clock) -> estimates -> plan -> again as they sharpen and channels move. The
+step follows the noise, step_max / (1 + NSR): the law "rounds grow as 1 + NSR" holds at the step
+that suits it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank, proportional_q
-from wirelessfl.strategy.estimator import NoiseEstimator
+from wirelessfl.strategy.bound import bound_terms
+from wirelessfl.strategy.knowledge import Knowledge
 from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, RoundFeedback
 from wirelessfl.strategy.planner import Problem, marginal_price, mean_field
 from wirelessfl.strategy.round_model import expected_round_s, round_model
@@ -36,90 +39,111 @@ class AdaptiveStrategy(Strategy):
 
     def __init__(self, config: Adaptive | AdaptivePaper, clients: int) -> None:
         self.bandwidth = config.bandwidth
+        self.oracle = config.participation.oracle
         self._config = config
-        self._noise = NoiseEstimator(clients)
-        self._rank = 0
+        self._knowledge = Knowledge(clients)
         self._plan: Plan | None = None
+        self._planned_round = 0
 
     def plan(self, observation: Observation) -> Plan:
         """A pilot plan (anew every round), the current plan, or a new one when it is due."""
-        self._rank = observation.rank
         participation = self._config.participation
-        since_pilot = observation.round - participation.pilot_rounds
-        if self._plan is None or since_pilot < 0 or since_pilot % participation.replan_every == 0:
-            self._plan = self._new_plan(observation, pilot=since_pilot < 0)
+        seen = self._knowledge.correct(observation, now=participation.opportunistic)
+        pilot = seen.round < participation.pilot_rounds
+        if self._plan is None or pilot or self._due(seen, self._plan):
+            self._plan, self._planned_round = self._new_plan(seen, pilot), seen.round
         return self._plan
 
+    def _due(self, seen: Observation, plan: Plan) -> bool:
+        """Whether a plan is over: too old, a pilot's, or promising something else by now."""
+        participation = self._config.participation
+        over = seen.round - self._planned_round >= participation.replan_every
+        if over or participation.opportunistic or plan.phase == "pilot":
+            return True
+        now = self._promise(seen, plan)
+        before = plan.expected_round_s * plan.relative_rounds
+        after = now.expected_round_s * now.relative_rounds
+        return not abs(after - before) <= participation.replan_change * before
+
+    def weights(self, plan: Plan, observation: Observation, clients: Ints, counts: Ints) -> Floats:
+        """a_n / (q_n s_n): unbiased if updates arrive as often as they did so far. [m]"""
+        arriving = plan.q * self._knowledge.survival
+        return np.asarray(counts * observation.weights[clients] / arriving[clients])
+
     def observe(self, feedback: RoundFeedback) -> None:
-        """Sharpen the noise estimate."""
-        self._noise.observe(feedback, self._rank)
+        """Sharpen the estimates."""
+        self._knowledge.learn(feedback)
 
     def state(self) -> dict[str, Any]:
         """Estimates and the current plan."""
         plan = self._plan
         return {
-            "rank": self._rank,
-            "noise": self._noise.state(),
+            "knowledge": self._knowledge.state(),
             "plan": plan and {**vars(plan), "q": plan.q.tolist(), "k": plan.k.tolist()},
+            "planned_round": self._planned_round,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue with the estimates and the plan of `state`."""
-        self._rank = state["rank"]
-        self._noise.restore(state["noise"])
+        self._knowledge.restore(state["knowledge"])
         plan = state["plan"]
         self._plan = plan and Plan(**{**plan, "q": np.array(plan["q"]), "k": np.array(plan["k"])})
+        self._planned_round = state["planned_round"]
 
-    def _new_plan(self, observation: Observation, pilot: bool) -> Plan:
+    def _new_plan(self, seen: Observation, pilot: bool) -> Plan:
         """Plan the reachable clients; the others stay out until the next plan."""
-        reachable = observation.reachable() & observation.included
-        q = np.zeros(observation.clients)
-        k = fixed_rank(self._config.adapter, observation)
-        noise = self._noise.noise(observation.weights)[reachable]
-        nsr = penalty = 0.0
+        reachable = seen.reachable() & seen.included
+        q = np.zeros(seen.clients)
+        k = fixed_rank(self._config.adapter, seen)
         if reachable.any():
+            rows = np.flatnonzero(reachable)
+            some, survival = seen.only(rows), self._knowledge.survival[rows]
+            noise = self._knowledge.noise.noise(seen.weights)[rows]
             decide = self._pilot if pilot else self._optimise
-            q[reachable], k[reachable] = decide(observation.only(np.flatnonzero(reachable)), noise)
-            rho = observation.rank / k[reachable]
-            nsr = float(np.sum(noise * (rho / q[reachable] - 1.0)))
-            penalty = float(np.sum(_drift(observation.weights[reachable], rho)))
+            q[rows], k[rows] = decide(some, survival, noise)
+        bare = Plan(q=q, k=k, server_step=0.0, expected_round_s=0.0)
+        return self._promise(seen, replace(bare, phase="pilot" if pilot else "planned"))
+
+    def _promise(self, seen: Observation, plan: Plan) -> Plan:
+        """A plan with the step that suits it, and what is to be expected of it by now."""
+        noise, arriving = self._knowledge.noise, plan.q * self._knowledge.survival
+        terms = bound_terms(
+            arriving, plan.k, seen.rank, seen.weights, noise.noise(seen.weights), drift=DRIFT
+        )
         server = self._config.server
-        step = server.step_max / (1.0 + nsr) if server.step == "coupled" else server.step
-        return Plan(
-            q=q,
-            k=k,
-            server_step=step,
-            expected_round_s=expected_round_s(observation, self.bandwidth, q, k),
-            relative_rounds=1.0 + nsr + penalty,
-            noise_to_signal=nsr,
-            phase="pilot" if pilot else "planned",
+        coupled = server.step_max * terms.step_ratio
+        return replace(
+            plan,
+            server_step=coupled if server.step == "coupled" else server.step,
+            expected_round_s=expected_round_s(seen, self.bandwidth, plan.q, plan.k),
+            relative_rounds=terms.relative_rounds,
+            noise_to_signal=terms.noise_to_signal,
+            noise_to_signal_error=noise.error(seen.weights, arriving * plan.k / seen.rank),
         )
 
-    def _floor(self, observation: Observation) -> Floats:
-        """Smallest q_n: q_min, or what keeps the weight a_n/q_n within max_weight. [clients]"""
+    def _floor(self, seen: Observation, survival: Floats) -> Floats:
+        """Smallest q_n: q_min, or what keeps the weight within max_weight. [clients]"""
         participation = self._config.participation
-        capped = observation.weights / participation.max_weight
+        capped = seen.weights / (participation.max_weight * survival)
         return np.clip(capped, participation.q_min, 1.0)
 
-    def _pilot(self, observation: Observation, _: Floats) -> tuple[Floats, Ints]:
+    def _pilot(self, seen: Observation, survival: Floats, _: Floats) -> tuple[Floats, Ints]:
         """Data-proportional participation at the largest rank."""
-        expected = min(self._config.participation.pilot_expected, observation.clients)
-        q = proportional_q(observation.weights, expected)
-        return np.maximum(q, self._floor(observation)), fixed_rank(
-            self._config.adapter, observation
-        )
+        expected = min(self._config.participation.pilot_expected, seen.clients)
+        q = np.maximum(proportional_q(seen.weights, expected), self._floor(seen, survival))
+        return q, fixed_rank(self._config.adapter, seen)
 
-    def _optimise(self, observation: Observation, noise: Floats) -> tuple[Floats, Ints]:
+    def _optimise(self, seen: Observation, survival: Floats, noise: Floats) -> tuple[Floats, Ints]:
         """The planner's q and k."""
-        ranks = self._rank_options(observation)
-        rho = observation.rank / ranks
+        ranks = self._rank_options(seen)
+        rho = seen.rank / ranks
         problem = Problem(
-            model=round_model(observation, self.bandwidth, ranks),
-            weights=observation.weights,
-            noise=noise[:, None] * rho,
+            model=round_model(seen, self.bandwidth, ranks),
+            weights=seen.weights,
+            noise=noise[:, None] * rho / survival[:, None],
             constant=1.0 - float(noise.sum()),
-            drift=_drift(observation.weights[:, None], rho),
-            floor=self._floor(observation),
+            drift=DRIFT * seen.weights[:, None] * (rho - 1.0),
+            floor=self._floor(seen, survival),
         )
         q, option = PLANNERS[self._config.participation.planner](problem)
         return q, ranks[np.arange(len(q)), option]
@@ -136,8 +160,3 @@ class AdaptiveStrategy(Strategy):
             )
         ranks = np.unique(np.geomspace(low, observation.rank, RANK_OPTIONS).round().astype(int))
         return np.asarray(np.minimum(ranks, observation.max_rank[:, None]))
-
-
-def _drift(weights: Floats, rho: Floats) -> Floats:
-    """Rounds lost to training k = gamma/rho ranks, for each client's share of the data."""
-    return np.asarray(weights * DRIFT * (rho - 1.0), dtype=np.float64)

@@ -27,5 +27,5 @@ def client_time_s(observation: Observation, k: Ints, participants: float) -> Flo
         air_s = downloaded / seen.downlink_rate_bps * (seen.downlink_share_hz / seen.downlink_hz)
         air_s += uploaded / seen.uplink_rate_bps * (seen.uplink_share_hz / seen.uplink_hz)
     wire_s = (downloaded + uploaded) / seen.backhaul_bps
-    compute_s = seen.compute_fixed_s + k * seen.compute_per_rank_s
+    compute_s = seen.compute_s(np.arange(seen.clients), k) + seen.latency_s
     return np.asarray(compute_s + together * (air_s + wire_s), dtype=np.float64)

@@ -8,11 +8,12 @@ where G_n^2 is client n's mean squared update at full rank (E||D_n||^2 = G_n^2 g
 E||U||^2 under full participation at full rank: the noise-scale argument of McCandlish et al. 2018
 (arXiv 1812.06162) applied to participation. `reconstructed`; the estimators are ours:
 
-* G_n^2 is kept relative to the population, g_n = G_n^2 / level with one pseudo-observation g_n = 1,
-  so an unseen client counts as average and old values do not age when all updates shrink.
+* G_n^2 is kept relative to the population, g_n = G_n^2 / level, and drawn towards 1 by its
+  credibility, so an unseen client counts as average and old values do not age when all shrink.
 * S = cross + sum a_n^2 G_n^2, with cross = sum over pairs of a_n a_m <D_n, D_m>. Every round gives
   an unbiased sample of it, ||U||^2 - sum w_n^2 ||D_n||^2. Its average is floored at 0, the value
   for clients whose updates are unrelated; then NSR cannot exceed max_n 1/pi_n - 1.
+* Standard errors of g_n and of the average of cross make one of NSR, to first order.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from wirelessfl.strategy.observation import Floats, RoundFeedback
+from wirelessfl.strategy.credibility import RunningMeans
+from wirelessfl.strategy.observation import Floats, RoundFeedback, TrueUpdates
 
 # Weight of the past in the running averages: a memory of about ten rounds.
 MEMORY = 0.9
@@ -31,55 +33,97 @@ class NoiseEstimator:
     """Running estimate of the ingredients of the noise-to-signal ratio."""
 
     def __init__(self, clients: int) -> None:
-        self._sum = np.ones(clients)
-        self._count = np.ones(clients)
+        self._norms = RunningMeans(clients, prior=1.0, memory=MEMORY)
         self._level = 0.0
-        self._cross = 0.0
+        self._cross, self._cross_squared = 0.0, 0.0
         self._rounds = 0.0
 
     def observe(self, feedback: RoundFeedback, rank: int) -> None:
         """Take in one round; `rank` is the adapter's full rank."""
         self._rounds = MEMORY * self._rounds + 1.0
-        rate = 1.0 / self._rounds
         clients = feedback.clients
         if not len(clients):
-            self._cross *= 1.0 - rate
+            self._take(0.0)
             return
         squared = feedback.squared_norms * feedback.k / rank
         level = float(np.mean(squared / self.relative[clients]))
-        self._level = level if self._level == 0 else self._level + rate * (level - self._level)
-        if self._level == 0:
+        if self._level > 0:
+            level = self._level + (level - self._level) / self._rounds
+        self._level = level
+        if level == 0:
             return
-        self._sum[clients] = MEMORY * self._sum[clients] + squared / self._level
-        self._count[clients] = MEMORY * self._count[clients] + 1.0
+        self._norms.observe(clients, squared / level)
         noise = float(np.sum(feedback.weights**2 * feedback.squared_norms))
-        cross = (feedback.update_squared_norm - noise) / self._level
-        self._cross += rate * (cross - self._cross)
+        self._take((feedback.update_squared_norm - noise) / level)
+
+    def _take(self, cross: float) -> None:
+        """One more sample of cross / level."""
+        self._cross += (cross - self._cross) / self._rounds
+        self._cross_squared += (cross**2 - self._cross_squared) / self._rounds
 
     @property
     def relative(self) -> Floats:
         """g_n: squared update of each client relative to the population's level. [clients]"""
-        return np.asarray(self._sum / self._count, dtype=np.float64)
+        return self._norms.estimates()[0]
 
     def noise(self, weights: Floats) -> Floats:
         """a_n^2 G_n^2 / S: NSR = sum_n noise_n (1/pi_n - 1), for shares a_n. [clients]"""
         own = weights**2 * self.relative
         return np.asarray(own / (max(self._cross, 0.0) + own.sum()), dtype=np.float64)
 
+    def error(self, weights: Floats, pi: Floats) -> float:
+        """Standard error of NSR for pi_n = q_n k_n / gamma; 0 leaves a client out. [clients]"""
+        relative, error = self._norms.estimates()
+        own, excess = weights**2 * relative, np.zeros_like(pi)
+        np.divide(1.0, pi, out=excess, where=pi > 0)
+        excess[pi > 0] -= 1.0
+        signal = max(self._cross, 0.0) + own.sum()
+        ratio = own @ excess / signal
+        by_norms = weights**2 * (excess - ratio) * error / signal
+        variance = max(self._cross_squared - self._cross**2, 0.0) / max(self._rounds - 1.0, 1.0)
+        by_signal = ratio * np.sqrt(variance) / signal
+        return float(np.sqrt(np.sum(by_norms**2) + by_signal**2))
+
     def state(self) -> dict[str, Any]:
         """JSON values that `restore` takes."""
         return {
-            "sum": self._sum.tolist(),
-            "count": self._count.tolist(),
+            "norms": self._norms.state(),
             "level": self._level,
-            "cross": self._cross,
+            "cross": [self._cross, self._cross_squared],
             "rounds": self._rounds,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self._sum = np.array(state["sum"])
-        self._count = np.array(state["count"])
-        self._level = state["level"]
-        self._cross = state["cross"]
-        self._rounds = state["rounds"]
+        self._norms.restore(state["norms"])
+        self._level, self._rounds = state["level"], state["rounds"]
+        self._cross, self._cross_squared = state["cross"]
+
+
+class TrueNoise:
+    """The noise as an oracle sees it: everybody's updates of this very round, nothing estimated.
+
+    The same questions as `NoiseEstimator`, and nothing to keep from round to round.
+    """
+
+    def __init__(self, true: TrueUpdates) -> None:
+        self._true = true
+
+    def observe(self, feedback: RoundFeedback, rank: int) -> None:
+        """An oracle has nothing to learn."""
+
+    def noise(self, weights: Floats) -> Floats:
+        """See `NoiseEstimator.noise`. [clients]"""
+        own = weights**2 * self._true.squared_norms
+        return np.asarray(own / self._true.total_squared_norm, dtype=np.float64)
+
+    def error(self, weights: Floats, pi: Floats) -> float:
+        """See `NoiseEstimator.error`: none."""
+        return 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing."""

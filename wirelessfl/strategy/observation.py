@@ -23,6 +23,19 @@ RateReports = Callable[[Ints], Floats]
 
 
 @dataclass(frozen=True)
+class TrueUpdates:
+    """What every client would send from the current model at full rank.
+
+    Attributes:
+        squared_norms: ||D_n||^2; 0 for clients that cannot hold the model. [clients]
+        total_squared_norm: ||sum_n a_n D_n||^2.
+    """
+
+    squared_norms: Floats
+    total_squared_norm: float
+
+
+@dataclass(frozen=True)
 class Observation:
     """What the server knows about its clients when it plans a round.
 
@@ -51,7 +64,9 @@ class Observation:
         downlink_rate_of: Recent mean downlink rate at that share. [n] -> [n]
         compute_fixed_s: Expected part of the compute time that no rank changes. [clients]
         compute_per_rank_s: Expected compute time of one rank. [clients]
+        latency_s: What the wires delay each client's download, the server's own affair. [clients]
         server_overhead_s: Time the server adds to every round.
+        true_updates: What no server can know, only where the strategy says `oracle`.
     """
 
     round: int
@@ -75,7 +90,9 @@ class Observation:
     downlink_rate_of: RateReports
     compute_fixed_s: Floats
     compute_per_rank_s: Floats
+    latency_s: Floats
     server_overhead_s: float
+    true_updates: Callable[[], TrueUpdates] | None = None
 
     @property
     def clients(self) -> int:
@@ -106,6 +123,11 @@ class Observation:
         """Bits that a client which trains so many ranks sends; the shape of `ranks`."""
         return np.asarray(self.upload_fixed_bits + ranks * self.upload_bits_per_rank)
 
+    def compute_s(self, clients: Ints, ranks: Ints) -> Floats:
+        """Expected compute time of some clients that train so many ranks each. [n]"""
+        fixed_s, rank_s = self.compute_fixed_s[clients], self.compute_per_rank_s[clients]
+        return np.asarray(fixed_s + ranks * rank_s, dtype=np.float64)
+
     def reachable(self) -> Bools:
         """Who has a channel in both directions. [clients]"""
         return (self.uplink_rate_bps > 0) & (self.downlink_rate_bps > 0)
@@ -124,6 +146,7 @@ class Observation:
             downlink_rate_of=lambda clients: self.downlink_rate_of(rows[clients]),
             compute_fixed_s=self.compute_fixed_s[rows],
             compute_per_rank_s=self.compute_per_rank_s[rows],
+            latency_s=self.latency_s[rows],
         )
 
 
@@ -139,6 +162,7 @@ class Plan:
         relative_rounds: Predicted rounds to a target over those of full participation at full
             rank; nan where the strategy does not predict it.
         noise_to_signal: Predicted noise-to-signal ratio of the update; nan as above.
+        noise_to_signal_error: Its standard error; nan as above.
         phase: "pilot" while the strategy only measures, else "planned".
         draws: Expected number of times that each client is drawn, where one may be drawn more than
             once; None if that is q. [clients]
@@ -152,6 +176,7 @@ class Plan:
     expected_round_s: float
     relative_rounds: float = math.nan
     noise_to_signal: float = math.nan
+    noise_to_signal_error: float = math.nan
     phase: Literal["pilot", "planned"] = "planned"
     draws: Floats | None = None
     enough: int | None = None
@@ -164,6 +189,7 @@ class RoundFeedback:
 
     Attributes:
         round: Index of the round, as in its observation.
+        asked: Who was asked to take part, arrived or not. [participants]
         clients: Whose updates were aggregated, possibly nobody's. [m]
         weights: Aggregation weight of each update. [m]
         q: Participation probability each had in this round's plan. [m]
@@ -171,12 +197,13 @@ class RoundFeedback:
         squared_norms: ||delta_n||^2 of each update. [m]
         update_squared_norm: ||sum of weights * delta||^2, before the server step.
         losses: Mean local training loss. [m]
-        compute_s: Measured local training time. [m]
+        compute_s: What each says its training took, the wait for its processor included. [m]
         upload_s: Measured upload time. [m]
         duration_s: Length of the round, overhead included.
     """
 
     round: int
+    asked: Ints
     clients: Ints
     weights: Floats
     q: Floats

@@ -177,6 +177,7 @@ def _round_model(
     down = observation.downlink_rate_bps * (observation.downlink_hz / observation.downlink_share_hz)
     wire_bps = observation.backhaul_bps[:, None]
     compute = observation.compute_fixed_s[:, None] + ranks * observation.compute_per_rank_s[:, None]
+    compute += observation.latency_s[:, None]
     with np.errstate(divide="ignore"):
         return RoundModel(
             download_s=downloaded / down[:, None] + downloaded / wire_bps,
@@ -204,8 +205,7 @@ def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> F
     download_s = np.empty(len(alone_s))
     for _, own in by_cell(observation.cell[participants]):
         download_s[own] = overlap_s(alone_s[own], alone_s[own], np.ones(len(own)))
-    compute_s = observation.compute_fixed_s[participants]
-    compute_s = compute_s + ranks * observation.compute_per_rank_s[participants]
+    compute_s = observation.compute_s(participants, ranks) + observation.latency_s[participants]
     return np.asarray(download_s + compute_s, dtype=np.float64)
 
 

@@ -1,0 +1,175 @@
+"""Every strategy on three digits scenarios, all tuned with one budget: who arrives first?
+
+For each scenario and strategy: `TRIALS` settings (step and participation level) on the tuning seed,
+then the best of them on five other seeds. Writes tuning/SCENARIO/STRATEGY.csv with every trial,
+runs.csv with every run, table.csv and table.md with time to target and its ratio to that of
+`adaptive`, and a picture for each scenario. What is already there is not run again.
+
+    .venv/bin/python results/strategy-first-look/study.py [--only SCENARIO[/STRATEGY]] [--jobs N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import wirelessfl as wfl
+from wirelessfl.study import tune
+from wirelessfl.study.statistics import mean_interval, ratio_interval
+from wirelessfl.trace import plot_convergence
+
+HERE = Path(__file__).parent
+SCENARIOS = ("communication", "balanced", "compute")
+STRATEGIES = (
+    *("adaptive", "adaptive-paper", "full", "uniform", "data_proportional", "statistical"),
+    *("fixed_k", "fslora", "hetlora", "flora", "flexlora", "fedit", "ffa", "deadline", "oort"),
+    *("fedasync", "fedbuff"),
+)
+OURS = "adaptive"
+TUNING_SEEDS = (100,)
+SEEDS = (0, 1, 2, 3, 4)
+TRIALS = 8
+
+
+def run(task: tuple[str, str]) -> tuple[list[dict[str, Any]], list[list[tuple[float, float]]]]:
+    """Tunes one strategy on one scenario and runs the best settings: rows and loss curves."""
+    name, strategy = task
+    scenario = wfl.load(HERE / f"{name}.yaml")
+    tuning = tune(scenario, strategy, TRIALS, TUNING_SEEDS, out=HERE / "tuning" / name, jobs=1)
+    target = scenario.stop.target
+    assert target is not None
+    rows, curves = [], []
+    for seed in SEEDS:
+        trace = wfl.simulate(tuning.scenario.model_copy(update={"seed": seed}))
+        time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
+        rounds = trace.rounds[trace.rounds["round"] > 0]
+        rows.append(
+            {
+                "scenario": name,
+                "strategy": strategy,
+                "seed": seed,
+                "reached": time_s is not None,
+                "time_s": float(rounds["end_s"].iloc[-1]) if time_s is None else time_s,
+                "rounds": len(rounds),
+                "round_s": rounds["duration_s"].mean(),
+                "expected_round_s": rounds["expected_round_s"].mean(),
+                "participants": rounds["participants"].mean(),
+                "mean_rank": rounds["mean_rank"].mean(),
+                "uplink_mbit": rounds["uplink_bits"].sum() / 1e6,
+                **{f"best {path}": value for path, value in tuning.best.settings.items()},
+            }
+        )
+        curves.append(list(trace.curve(target.metric)))
+    return rows, curves
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each scenario and strategy; a time that not all runs reached is a lower bound."""
+    rows = []
+    for (name, strategy), own in runs.groupby(["scenario", "strategy"], sort=False):
+        ours = runs[(runs["scenario"] == name) & (runs["strategy"] == OURS)]
+        pairs = own.merge(ours, on="seed", suffixes=("", "_ours"))
+        whole = bool(own["reached"].all())
+        time_s = mean_interval(own["time_s"].tolist())
+        ratio = ratio_interval(pairs["time_s"].tolist(), pairs["time_s_ours"].tolist())
+        bounded = whole and bool(ours["reached"].all()) and strategy != OURS
+        rows.append(
+            {
+                "scenario": name,
+                "strategy": strategy,
+                "reached": int(own["reached"].sum()),
+                "time_s": time_s.mean,
+                "time_low_s": time_s.low if whole else math.nan,
+                "time_high_s": time_s.high if whole else math.nan,
+                "slower": ratio.mean,
+                "slower_low": ratio.low if bounded else math.nan,
+                "slower_high": ratio.high if bounded else math.nan,
+                "rounds": own["rounds"].mean(),
+                "round_s": own["round_s"].mean(),
+                "expected_round_s": own["expected_round_s"].mean(),
+                "participants": own["participants"].mean(),
+                "mean_rank": own["mean_rank"].mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table for people, fastest first."""
+    lines = []
+    for name in dict.fromkeys(table["scenario"]):
+        lines += [
+            f"\n**{name}**\n",
+            "| strategy | reached | time to target | slower than adaptive | rounds | a round | "
+            "clients | rank |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        own = table[table["scenario"] == name].sort_values(["time_s"])
+        for row in own.to_dict("records"):
+            bound = "" if row["reached"] == len(SEEDS) else "> "
+            times = "" if bound else f" [{row['time_low_s']:.1f}, {row['time_high_s']:.1f}]"
+            unsure = math.isnan(row["slower_low"])
+            ratios = "" if unsure else f" [{row['slower_low']:.2f}, {row['slower_high']:.2f}]"
+            lines.append(
+                f"| {row['strategy']} | {row['reached']}/{len(SEEDS)} | "
+                f"{bound}{row['time_s']:.1f} s{times} | {bound}{row['slower']:.2f}x{ratios} | "
+                f"{row['rounds']:.0f} | "
+                f"{row['round_s']:.2f} s | {row['participants']:.1f} | {row['mean_rank']:.1f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run what is not there yet, then write tables and pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="SCENARIO or SCENARIO/STRATEGY")
+    parser.add_argument("--jobs", type=int, default=2)
+    asked = parser.parse_args()
+    path, curves_path = HERE / "runs.csv", HERE / "curves.csv"
+    runs = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["scenario", "strategy"])
+    curves = pd.read_csv(curves_path) if curves_path.exists() else pd.DataFrame()
+    there = set(zip(runs["scenario"], runs["strategy"], strict=True))
+    tasks = [
+        (name, strategy)
+        for name in SCENARIOS
+        for strategy in STRATEGIES
+        if (name, strategy) not in there and f"{name}/{strategy}".startswith(asked.only)
+    ]
+    with multiprocessing.get_context("spawn").Pool(asked.jobs) as pool:
+        for task, (rows, lines) in zip(tasks, pool.imap(run, tasks), strict=True):
+            runs = pd.concat([runs, pd.DataFrame(rows)], ignore_index=True)
+            points = [
+                {"scenario": task[0], "strategy": task[1], "seed": seed, "time_s": t, "loss": loss}
+                for seed, line in zip(SEEDS, lines, strict=True)
+                for t, loss in line
+            ]
+            curves = pd.concat([curves, pd.DataFrame(points)], ignore_index=True)
+            runs.to_csv(path, index=False, float_format="%.6g")
+            curves.to_csv(curves_path, index=False, float_format="%.5g")
+            print(f"{task[0]}/{task[1]}: {[round(row['time_s'], 1) for row in rows]}", flush=True)
+    table = summary(runs)
+    table.to_csv(HERE / "table.csv", index=False, float_format="%.5g")
+    (HERE / "table.md").write_text(markdown(table), encoding="utf-8")
+    for name in dict.fromkeys(runs["scenario"]):
+        best = table[table["scenario"] == name].nsmallest(6, "time_s")["strategy"].tolist()
+        shown = {
+            strategy: [
+                list(zip(line["time_s"], line["loss"], strict=True))
+                for _, line in curves[
+                    (curves["scenario"] == name) & (curves["strategy"] == strategy)
+                ].groupby("seed")
+            ]
+            for strategy in best
+        }
+        target = wfl.load(HERE / f"{name}.yaml").stop.target
+        assert target is not None
+        plot_convergence(shown, "loss", target.below, HERE / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
