@@ -30,6 +30,8 @@ def a_round(number: int, **changes: object) -> dict[str, object]:
         "expected_round_s": 9.0,
         "server_step": 1.0,
         "noise_to_signal": NAN,
+        "noise_to_signal_error": NAN,
+        "relative_rounds": NAN,
         "mean_rank": 8.0,
         "mean_staleness": 0.5,
         "downlink_bits": 3e6,

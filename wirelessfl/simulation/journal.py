@@ -56,7 +56,8 @@ class Journal:
         zero = dict.fromkeys(("participants", "completed", *LEFT, "server_version"), 0)
         sums = dict.fromkeys(("expected_participants", "downlink_bits", "uplink_bits"), 0.0)
         unknown = (
-            *("expected_round_s", "server_step", "noise_to_signal"),
+            *("expected_round_s", "server_step", "noise_to_signal", "noise_to_signal_error"),
+            "relative_rounds",
             *("mean_rank", "mean_staleness", "train_loss"),
         )
         self._recorder.append_round(
@@ -119,6 +120,8 @@ class Journal:
                 "expected_round_s": plan.expected_round_s,
                 "server_step": plan.server_step,
                 "noise_to_signal": plan.noise_to_signal,
+                "noise_to_signal_error": plan.noise_to_signal_error,
+                "relative_rounds": plan.relative_rounds,
                 "mean_rank": _mean(record.ranks),
                 "mean_staleness": _mean(record.staleness[received]),
                 "downlink_bits": record.air_bits,

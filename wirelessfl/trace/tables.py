@@ -75,6 +75,11 @@ ROUNDS = _schema(
     _column("expected_round_s", _FLOAT, "s", "Duration that the plan predicted."),
     _column("server_step", _FLOAT, "", "Multiplier of the aggregated update."),
     _column("noise_to_signal", _FLOAT, "", "Predicted noise-to-signal ratio of the update."),
+    _column("noise_to_signal_error", _FLOAT, "", "Standard error of that prediction."),
+    _column(
+        *("relative_rounds", _FLOAT, ""),
+        "Predicted rounds to a target over those of full participation at full rank.",
+    ),
     _column("mean_rank", _FLOAT, "", "Mean rank that the participants trained."),
     _column("mean_staleness", _FLOAT, "", "Mean staleness of the updates that were aggregated."),
     _column("downlink_bits", _FLOAT, "bit", "Bits downloaded, unfinished transfers included."),
