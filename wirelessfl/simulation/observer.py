@@ -7,8 +7,9 @@ without the jitter that will befall them. Heartbeats tell who is on, not for how
 that cannot hold the model is no part of the federation: its data has no weight.
 
 The server knows its own wires: what each cell's carries, and the latency. The download's delays
-each client's training, so it counts as computing that no rank changes; the upload's, in the mean
-over clients, counts as the server's overhead (reconstructed; exact if all routes are equally slow).
+each client's training, so it counts as computing that no rank changes; the upload's comes after the
+air. From the powers that devices state it also knows what a narrower share would carry, and from its
+log how much computing times vary.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from wirelessfl.network.fading import Direction
 from wirelessfl.network.reports import Remembered
 from wirelessfl.simulation.memory import MemoryGate
 from wirelessfl.simulation.world import World
-from wirelessfl.strategy.observation import Bools, Observation, RateReports
+from wirelessfl.strategy.observation import Bools, Floats, Ints, Observation, RateReports
 
 REPORT_USERS = 10
 
@@ -41,6 +42,7 @@ class Observer:
         self._weights = weights if gate.included.all() else held / held.sum()
         self._rank = workload.rank
         self._clients = np.arange(fleet.clients)
+        self._compute_spread = fleet.jitter_spread
         ends = np.array([1, workload.rank])
         self._download_line = _line(ends, workload.download_bits(ends))
         self._upload_line = _line(ends, workload.upload_bits(ends))
@@ -82,6 +84,15 @@ class Observer:
                 ),
             )
 
+        uplink_rate_of = reports("uplink", uplink_share_hz)
+
+        def efficiency_of(clients: Ints, share_hz: float) -> Floats:
+            asked_hz = np.full(len(clients), share_hz)
+            rate = self._channel.reported_rate_bps("uplink", clients, now_s, asked_hz)
+            usual = uplink_rate_of(clients) * (share_hz / uplink_share_hz)
+            return np.divide(rate, usual, out=np.ones_like(rate), where=usual > 0)
+
+        deadline_s = self._scenario.server.deadline_s
         return Observation(
             round=round,
             time_s=now_s,
@@ -97,13 +108,17 @@ class Observer:
             backhaul_bps=self._topology.backhaul_bps[cell],
             uplink_hz=network.uplink.bandwidth_hz,
             uplink_share_hz=uplink_share_hz,
-            uplink_rate_of=reports("uplink", uplink_share_hz),
+            uplink_rate_of=uplink_rate_of,
             downlink_hz=network.downlink.bandwidth_hz,
             downlink_share_hz=downlink_share_hz,
             downlink_rate_of=reports("downlink", downlink_share_hz),
             compute_fixed_s=self._compute_fixed_s + latency_s,
             compute_per_rank_s=self._compute_per_rank_s,
-            server_overhead_s=self._scenario.server.overhead_s + float(latency_s.mean()),
+            server_overhead_s=self._scenario.server.overhead_s,
+            uplink_efficiency_of=None if self._channel.proportional("uplink") else efficiency_of,
+            upload_latency_s=latency_s,
+            compute_spread=self._compute_spread,
+            deadline_s=np.inf if deadline_s is None else deadline_s,
         )
 
 

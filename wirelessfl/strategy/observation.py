@@ -20,6 +20,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 RateReports = Callable[[Ints], Floats]
 """Recent mean rates, bit/s, of the clients asked about: nobody else costs anything."""
+Efficiencies = Callable[[Ints, float], Floats]
+"""Spectral efficiency of some clients at a share in Hz, over that at the reported share."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ class Observation:
         compute_fixed_s: Expected part of the compute time that no rank changes. [clients]
         compute_per_rank_s: Expected compute time of one rank. [clients]
         server_overhead_s: Time the server adds to every round.
+        uplink_efficiency_of: How the efficiency of the clients asked about depends on their share
+            (a base station knows their power headroom); None where rates are linear in the share.
+        upload_latency_s: What the wires behind each client's cell add after its upload; None is
+            nothing. [clients]
+        compute_spread: Standard deviation of a computing time over its mean, from the server's log.
+        deadline_s: After which the server ends a round.
     """
 
     round: int
@@ -73,6 +81,10 @@ class Observation:
     compute_fixed_s: Floats
     compute_per_rank_s: Floats
     server_overhead_s: float
+    uplink_efficiency_of: Efficiencies | None = None
+    upload_latency_s: Floats | None = None
+    compute_spread: float = 0.0
+    deadline_s: float = math.inf
 
     @property
     def clients(self) -> int:
@@ -108,6 +120,7 @@ class Observation:
 
     def only(self, rows: Ints) -> Observation:
         """The observation of the clients at these rows; their weights keep their values."""
+        efficiency_of, latency_s = self.uplink_efficiency_of, self.upload_latency_s
         return replace(
             self,
             weights=self.weights[rows],
@@ -119,6 +132,9 @@ class Observation:
             downlink_rate_of=lambda clients: self.downlink_rate_of(rows[clients]),
             compute_fixed_s=self.compute_fixed_s[rows],
             compute_per_rank_s=self.compute_per_rank_s[rows],
+            uplink_efficiency_of=efficiency_of
+            and (lambda clients, share_hz: efficiency_of(rows[clients], share_hz)),
+            upload_latency_s=None if latency_s is None else latency_s[rows],
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from wirelessfl.strategy.baselines import proportional_q
 from wirelessfl.strategy.observation import Floats, Ints
 from wirelessfl.strategy.round_model import RoundModel
-from wirelessfl.strategy.round_time import EqualFinish
+from wirelessfl.strategy.uplink_time import EqualFinish
 
 MAX_STEPS = 30
 PATIENCE = 3
