@@ -13,8 +13,10 @@ from scipy.optimize import minimize
 from tests.strategy.conftest import observation
 from wirelessfl.scenario.sharing import EqualFinish, WorkConserving
 from wirelessfl.strategy.baselines import proportional_q
+from wirelessfl.strategy.mean_field import mean_field, mean_field_s
 from wirelessfl.strategy.observation import Floats, Ints
-from wirelessfl.strategy.planner import Problem, marginal_price, mean_field, mean_field_s
+from wirelessfl.strategy.planner import marginal_price
+from wirelessfl.strategy.problem import Problem
 from wirelessfl.strategy.round_model import round_model
 
 Planner = Callable[[Problem], tuple[Floats, Ints]]

@@ -12,7 +12,7 @@ from tests.strategy.conftest import observation
 from wirelessfl.scenario.sharing import EqualFinish as EqualFinishConfig
 from wirelessfl.scenario.sharing import WorkConserving as WorkConservingConfig
 from wirelessfl.strategy.observation import Floats
-from wirelessfl.strategy.planner import mean_field_s
+from wirelessfl.strategy.mean_field import mean_field_s
 from wirelessfl.strategy.round_model import CROWD, expected_round_s, round_model
 from wirelessfl.strategy.participant_sets import every_set, sampled_sets, strata
 from wirelessfl.strategy.round_time import WorkConserving, overlap_s

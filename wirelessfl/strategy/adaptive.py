@@ -16,7 +16,9 @@ from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank, proportional_q
 from wirelessfl.strategy.estimator import NoiseEstimator
 from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, RoundFeedback
-from wirelessfl.strategy.planner import Problem, marginal_price, mean_field
+from wirelessfl.strategy.mean_field import mean_field
+from wirelessfl.strategy.planner import marginal_price
+from wirelessfl.strategy.problem import Problem
 from wirelessfl.strategy.round_model import expected_round_s, round_model
 
 PLANNERS = {"marginal_price": marginal_price, "mean_field": mean_field}

@@ -212,7 +212,8 @@ class RoundModel:
         if len(delay) == 1:
             return tau, delay[0], upload[0]
         level = self.uploads.level(sets.members[own].sum(axis=0))
-        return tau, delay[level].T, upload[level].T
+        delay, upload = delay[level].T, upload[level].T
+        return (tau if self.spread else np.broadcast_to(tau[:, None], delay.shape)), delay, upload
 
     def _factors(self, sets: int) -> Floats:
         return compute_factors(self.clients, sets, self.spread)
