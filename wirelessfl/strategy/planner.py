@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wirelessfl.randomness import generator
 from wirelessfl.strategy.baselines import proportional_q
 from wirelessfl.strategy.mean_field import mean_field
 from wirelessfl.strategy.observation import Floats, Ints
@@ -19,8 +20,10 @@ from wirelessfl.strategy.problem import Problem
 
 MAX_STEPS = 30
 PATIENCE = 3
-# Above this many clients only the best start is followed.
+# Above this many clients only the best start is followed, and in each step no more than a part of
+# them may change their rank: prices say what it saves one that changes it alone.
 MANY = 256
+MOVING = 0.3
 BISECTIONS = 40
 
 
@@ -46,17 +49,20 @@ def _descend(problem: Problem, q: Floats, option: Ints) -> tuple[float, Floats, 
     """Best (cost, q, option) met by the fixed-point iteration from one start."""
     rows = np.arange(len(q))
     best = (np.inf, q, option)
-    stale = 0
-    for _ in range(MAX_STEPS):
+    stale, many = 0, len(q) > MANY
+    for step in range(MAX_STEPS):
         prices = problem.model.prices(q, option)
         rounds = problem.rounds(q, option)
         cost = prices.mean_s * rounds
         stale = 0 if cost < best[0] * (1 - 1e-3) else stale + 1
         if cost < best[0]:
             best = (cost, q, option)
-        if stale == PATIENCE:
+        if stale == PATIENCE + many:
             break
         price = np.maximum(prices.price_s / prices.mean_s, np.finfo(float).tiny)
+        if many:
+            stay = generator(0, "planner-moves", step).random(len(q)) > MOVING
+            price[stay] = np.where(np.arange(price.shape[1]) == option[stay, None], price[stay], np.inf)
         ceiling = problem.ceiling(prices.mean_s)
         target, option = _best_response(problem, price, rounds, ceiling)
         q = np.clip(np.sqrt(q * target), problem.floor, ceiling[rows, option])
@@ -75,7 +81,7 @@ def _best_response(
     q, option = response(0.0)
     if q.sum() <= problem.expected_max:
         return q, option
-    low, high = 0.0, float(price.mean())
+    low, high = 0.0, float(price.min(axis=1).mean())
     while response(high)[0].sum() > problem.expected_max:
         low, high = high, 4.0 * high
     for _ in range(BISECTIONS):

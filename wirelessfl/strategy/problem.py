@@ -8,7 +8,7 @@ import numpy as np
 
 from wirelessfl.errors import InputError
 from wirelessfl.strategy.observation import Floats, Ints
-from wirelessfl.strategy.round_model import RoundModel
+from wirelessfl.strategy.sampled_model import RoundModel
 
 # Rounding that limits allow for.
 _SLACK = 1e-9

@@ -28,6 +28,10 @@ from wirelessfl.strategy.uplink_time import (
     in_order,
 )
 
+# Up to so many transfers are sorted; more are counted in bins.
+_EXACT_OVERLAPS = 20_000
+_BIN = 0.01
+
 
 def sharing_time(config: SharingConfig) -> SharingTime:
     """What the round time follows under a sharing rule.
@@ -88,7 +92,8 @@ class _Between(ABC):
         return Prices(
             mean_s,
             scale * (low.price_s + part * (high.price_s - low.price_s)),
-            low.lateness + part * (high.lateness - low.lateness),
+            low.waits + part * (high.waits - low.waits),
+            scale * (low.first_s + part * (high.first_s - low.first_s)),
         )
 
 
@@ -146,10 +151,28 @@ def overlap_s(own_s: Floats, others_s: Floats, weight: Floats) -> Floats:
     With transfers of equal share that start together, one that takes d seconds alone ends after
     sum_i min(d_i, d), itself included (processor sharing). With weight_i = q_i this is the mean
     wait for the others; with lateness as weight, what a client's transfer adds to the others' end.
+    Of very many, those within a hundredth of one another are taken as equal.
     """
+    if len(others_s) > _EXACT_OVERLAPS:
+        return _binned_overlap_s(own_s, others_s, weight)
     order = np.argsort(others_s)
     ordered = others_s[order]
     below = np.concatenate(([0.0], np.cumsum((weight * others_s)[order])))
     above = np.concatenate((np.cumsum(weight[order][::-1])[::-1], [0.0]))
     place = np.searchsorted(ordered, own_s)
     return np.asarray(below[place] + above[place] * own_s, dtype=np.float64)
+
+
+def _binned_overlap_s(own_s: Floats, others_s: Floats, weight: Floats) -> Floats:
+    """As `overlap_s`, from counts in bins of the logarithm, 1% wide."""
+    low = float(others_s.min())
+    top = int(np.log(others_s.max() / low) / _BIN) + 1
+
+    def place(values_s: Floats) -> Floats:
+        return np.clip(np.log(values_s / low) / _BIN, -1, top).astype(np.int64) + 1
+
+    others = place(others_s)
+    below = np.cumsum(np.bincount(others, weight * others_s, top + 2))
+    above = weight.sum() - np.cumsum(np.bincount(others, weight, top + 2))
+    own = place(own_s)
+    return np.asarray(below[own] + above[own] * own_s, dtype=np.float64)

@@ -63,12 +63,20 @@ class Prices:
     Attributes:
         mean_s: E[T].
         price_s: E[T | client n takes part with option o] - E[T | it does not]. [clients, options]
-        lateness: dE[T]/dtau_n: how far the round waits for this client. [clients]
+        waits: How far the round of each set waits for this client, dT/dtau_n, times the set's
+            probability. [clients, sets], or summed over them [clients, 1]
+        first_s: What the first option adds to the round of each set. [clients, sets]
     """
 
     mean_s: float
     price_s: Floats
-    lateness: Floats
+    waits: Floats
+    first_s: Floats
+
+    @property
+    def lateness(self) -> Floats:
+        """dE[T]/dtau_n. [clients]"""
+        return np.asarray(self.waits.sum(axis=1), dtype=np.float64)
 
 
 class SharingTime(Protocol):
@@ -112,22 +120,25 @@ class OneByOne:
         until, later = busy_until(members, in_order(own[0], order), upload)
         before, without = _without(until, members * columns(upload))
         bounds.hold(without)
-        base = restored(without, order) @ sets.weight
-        price = []
+        base = restored(without, order)
+        price: list[Floats] = []
+        first = np.zeros(0)
         for tau_s, delay_s, upload_s in options:
             alone = columns(in_order(tau_s, order)) + later
             np.maximum(alone, before, out=alone)
             alone += columns(in_order(upload_s + delay_s, order))
             np.maximum(alone, without, out=alone)
             np.minimum(alone, bounds.cap_s, out=alone)
-            price.append(restored(alone, order) @ sets.weight - base)
+            added = restored(alone, order) - base
+            first = first if price else added
+            price.append(added @ sets.weight)
         duration = until.max(axis=0)
         last, all_sets = until.argmax(axis=0), np.arange(len(sets.weight))
-        lateness = np.zeros(len(members))
         who = order[last] if order.ndim == 1 else order[last, all_sets]
-        np.add.at(lateness, who, np.where(bounds.own(duration), sets.weight, 0.0))
+        waits = np.zeros_like(until)
+        waits[who, all_sets] = np.where(bounds.own(duration), sets.weight, 0.0)
         mean_s = float(bounds.hold(duration) @ sets.weight)
-        return Prices(mean_s, np.stack(price, axis=1), lateness)
+        return Prices(mean_s, np.stack(price, axis=1), waits, first)
 
 
 class EqualFinish:
@@ -183,17 +194,20 @@ class EqualFinish:
         shortest = restored(_without(until, members * columns(upload))[1], order)
         without = np.maximum(time - rest_load * (1.0 - rest_load) / rest_slope, shortest)
         without[alone] = 0.0
-        base = bounds.hold(without.copy()) @ sets.weight
-        price = []
+        base = bounds.hold(without.copy())
+        price: list[Floats] = []
+        first = np.zeros(0)
         for tau, delay, upload in options:
             single = columns(tau + delay + upload)
             together = np.sqrt((without - single) ** 2 / 4 + size * columns(upload))
             together += (single + without) / 2
-            price.append(bounds.hold(together) @ sets.weight - base)
+            added = bounds.hold(together) - base
+            first = first if price else added
+            price.append(added @ sets.weight)
         waits = own_slope / np.where(slope > 0, slope, 1.0)
         late = np.where(bounds.own(time), sets.weight, 0.0)
         mean_s = float(bounds.hold(time) @ sets.weight)
-        return Prices(mean_s, np.stack(price, axis=1), waits @ late)
+        return Prices(mean_s, np.stack(price, axis=1), waits * late, first)
 
 
 def columns(values: Floats | float) -> Floats:
