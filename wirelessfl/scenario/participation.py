@@ -21,7 +21,7 @@ class ExpectedParticipation(Config):
 
 
 class EnergyBudget(Config):
-    """Mean energy of a client: a limit for each round (whoever takes part), for each hour, or both."""
+    """Mean energy of a client: a limit for each round, taking part or not, each hour, or both."""
 
     per_round_j: Joules | None = Field(None, gt=0, alias="per_round", description="Mean a round.")
     per_hour_j: Joules | None = Field(None, gt=0, alias="per_hour", description="Mean an hour.")
@@ -39,9 +39,7 @@ class TrafficBudget(Config):
     per_round_bytes: Bytes | None = Field(
         None, gt=0, alias="per_round", description="Mean a round."
     )
-    per_hour_bytes: Bytes | None = Field(
-        None, gt=0, alias="per_hour", description="Mean an hour."
-    )
+    per_hour_bytes: Bytes | None = Field(None, gt=0, alias="per_hour", description="Mean an hour.")
 
     @model_validator(mode="after")
     def _some_limit(self) -> TrafficBudget:

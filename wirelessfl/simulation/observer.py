@@ -7,9 +7,9 @@ without the jitter that will befall them. Heartbeats tell who is on, not for how
 that cannot hold the model is no part of the federation: its data has no weight.
 
 The server knows its own wires: what each cell's carries, and the latency. The download's delays
-each client's training, so it counts as computing that no rank changes; the upload's comes after the
-air. From the powers that devices state it also knows what a narrower share would carry, and from its
-log how much computing times vary.
+each client's training, so it counts as computing that no rank changes; the upload's comes after
+the air. From the powers that devices state it also knows what a narrower share would carry, and
+from its log how much computing times vary.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wirelessfl.network.fading import Direction
 from wirelessfl.network.reports import Remembered
 from wirelessfl.simulation.memory import MemoryGate
 from wirelessfl.simulation.world import World
-from wirelessfl.strategy.observation import Bools, Floats, Ints, Observation, RateReports
+from wirelessfl.strategy.observation import Bools, Floats, Ints, Observation, Powers, RateReports
 
 REPORT_USERS = 10
 
@@ -46,15 +46,25 @@ class Observer:
         ends = np.array([1, workload.rank])
         self._download_line = _line(ends, workload.download_bits(ends))
         self._upload_line = _line(ends, workload.upload_bits(ends))
-        lowest, highest = (
-            fleet.nominal_s(
-                self._clients,
-                workload.local_flops(self._clients, ranks),
-                workload.local_bytes(self._clients, ranks),
-            )
-            for ranks in (np.full(fleet.clients, rank) for rank in ends)
+        flops, traffic = (
+            np.stack([work(self._clients, np.full(fleet.clients, rank)) for rank in ends])
+            for work in (workload.local_flops, workload.local_bytes)
         )
-        self._compute_fixed_s, self._compute_per_rank_s = _line(ends, np.array([lowest, highest]))
+        compute_s = np.stack(
+            [fleet.nominal_s(self._clients, *work) for work in zip(flops, traffic, strict=True)]
+        )
+        compute_j = np.stack(
+            [fleet.compute_j(self._clients, *work) for work in zip(compute_s, flops, strict=True)]
+        )
+        self._compute_fixed_s, self._compute_per_rank_s = _line(ends, compute_s)
+        power_dbm = self._scenario.network.uplink.power_dbm
+        circuit_w = float(fleet.transmit_w(power_dbm, 0.0))
+        self._powers = Powers(
+            *_line(ends, compute_j),
+            receive_w=fleet.receive_power_w,
+            amplifier_w=float(fleet.transmit_w(power_dbm)) - circuit_w,
+            circuit_w=circuit_w,
+        )
 
     def available(self, now_s: float) -> Bools:
         """Who can be called upon at `now_s`: on, and not excluded for want of memory. [clients]"""
@@ -119,6 +129,7 @@ class Observer:
             upload_latency_s=latency_s,
             compute_spread=self._compute_spread,
             deadline_s=np.inf if deadline_s is None else deadline_s,
+            powers=self._powers,
         )
 
 

@@ -14,9 +14,10 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank, proportional_q
+from wirelessfl.strategy.budgets import budgets
 from wirelessfl.strategy.estimator import NoiseEstimator
-from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, RoundFeedback
 from wirelessfl.strategy.mean_field import mean_field
+from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, RoundFeedback
 from wirelessfl.strategy.planner import marginal_price
 from wirelessfl.strategy.problem import Problem
 from wirelessfl.strategy.round_model import expected_round_s, round_model
@@ -122,6 +123,8 @@ class AdaptiveStrategy(Strategy):
             constant=1.0 - float(noise.sum()),
             drift=_drift(observation.weights[:, None], rho),
             floor=self._floor(observation),
+            expected_max=self._config.participation.expected_max or np.inf,
+            budgets=budgets(observation, self._config.participation, self.bandwidth, ranks),
         )
         q, option = PLANNERS[self._config.participation.planner](problem)
         return q, ranks[np.arange(len(q)), option]

@@ -196,7 +196,8 @@ def _place(values: Floats, grid: Floats) -> Floats:
     """Fractional index of values in a geometric grid."""
     step = np.log(grid[-1] / grid[0]) / (len(grid) - 1)
     with np.errstate(divide="ignore"):
-        return np.clip(np.log(values / grid[0]) / max(step, 1e-12), 0.0, len(grid) - 1.000001)
+        place = np.log(values / grid[0]) / max(step, 1e-12)
+    return np.asarray(np.clip(place, 0.0, len(grid) - 1.000001), dtype=np.float64)
 
 
 def _between(table: Floats, row: Floats, column: Floats) -> Floats:

@@ -25,6 +25,34 @@ Efficiencies = Callable[[Ints, float], Floats]
 
 
 @dataclass(frozen=True)
+class Powers:
+    """What clients say that participation takes from them.
+
+    Attributes:
+        compute_fixed_j: Energy of a local training that no rank changes; NaN if unknown. [clients]
+        compute_per_rank_j: Energy of training one rank. [clients]
+        receive_w: Power while downloading. [clients]
+        amplifier_w: Power of the amplifier that radiates all a client may.
+        circuit_w: Power of the rest of a transmitter.
+    """
+
+    compute_fixed_j: Floats
+    compute_per_rank_j: Floats
+    receive_w: Floats
+    amplifier_w: float
+    circuit_w: float
+
+    def only(self, rows: Ints) -> Powers:
+        """Those of some clients."""
+        return replace(
+            self,
+            compute_fixed_j=self.compute_fixed_j[rows],
+            compute_per_rank_j=self.compute_per_rank_j[rows],
+            receive_w=self.receive_w[rows],
+        )
+
+
+@dataclass(frozen=True)
 class Observation:
     """What the server knows about its clients when it plans a round.
 
@@ -58,6 +86,7 @@ class Observation:
             nothing. [clients]
         compute_spread: Standard deviation of a computing time over its mean, from the server's log.
         deadline_s: After which the server ends a round.
+        powers: What participation takes from clients, if they say so.
     """
 
     round: int
@@ -85,6 +114,7 @@ class Observation:
     upload_latency_s: Floats | None = None
     compute_spread: float = 0.0
     deadline_s: float = math.inf
+    powers: Powers | None = None
 
     @property
     def clients(self) -> int:
@@ -135,6 +165,7 @@ class Observation:
             uplink_efficiency_of=efficiency_of
             and (lambda clients, share_hz: efficiency_of(rows[clients], share_hz)),
             upload_latency_s=None if latency_s is None else latency_s[rows],
+            powers=self.powers and self.powers.only(rows),
         )
 
 

@@ -62,7 +62,9 @@ def _descend(problem: Problem, q: Floats, option: Ints) -> tuple[float, Floats, 
         price = np.maximum(prices.price_s / prices.mean_s, np.finfo(float).tiny)
         if many:
             stay = generator(0, "planner-moves", step).random(len(q)) > MOVING
-            price[stay] = np.where(np.arange(price.shape[1]) == option[stay, None], price[stay], np.inf)
+            price[stay] = np.where(
+                np.arange(price.shape[1]) == option[stay, None], price[stay], np.inf
+            )
         ceiling = problem.ceiling(prices.mean_s)
         target, option = _best_response(problem, price, rounds, ceiling)
         q = np.clip(np.sqrt(q * target), problem.floor, ceiling[rows, option])

@@ -176,7 +176,9 @@ def _crowd_round_s(observation: Observation, bandwidth: SharingConfig, q: Floats
             continue
         if not seen.reachable().all():
             return float("inf")
-        senders = SENDERS if members.size < SENDERS[-1] * len(np.unique(seen.cell)) else SENDERS[-1:]
+        senders = (
+            SENDERS if members.size < SENDERS[-1] * len(np.unique(seen.cell)) else SENDERS[-1:]
+        )
         draws = np.zeros((members.size, 1))
         model = _build(RoundModel, seen, bandwidth, k[members, None], draws, senders)
         total_s += model.round_s(np.ones(members.size), np.zeros(members.size, np.int64))

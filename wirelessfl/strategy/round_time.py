@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from wirelessfl.scenario.sharing import SharingConfig
-from wirelessfl.strategy.observation import Floats
+from wirelessfl.strategy.observation import Floats, Ints
 from wirelessfl.strategy.participant_sets import Sets
 from wirelessfl.strategy.uplink_time import (
     UNBOUNDED,
@@ -168,8 +168,9 @@ def _binned_overlap_s(own_s: Floats, others_s: Floats, weight: Floats) -> Floats
     low = float(others_s.min())
     top = int(np.log(others_s.max() / low) / _BIN) + 1
 
-    def place(values_s: Floats) -> Floats:
-        return np.clip(np.log(values_s / low) / _BIN, -1, top).astype(np.int64) + 1
+    def place(values_s: Floats) -> Ints:
+        bins = np.floor(np.log(values_s / low) / _BIN)
+        return np.asarray(np.clip(bins, -1, top).astype(np.int64) + 1)
 
     others = place(others_s)
     below = np.cumsum(np.bincount(others, weight * others_s, top + 2))
