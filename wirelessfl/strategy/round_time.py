@@ -102,7 +102,7 @@ class WorkConserving(_Between):
 
     With delays everybody who becomes ready after the busy period has begun that ends the round is
     taken as ready at its beginning, and those before it as done. Both shorten the round: never too
-    long, exact where tau are equal, and 5% short at worst in the mean of our random instances.
+    long, exact where tau are equal, and up to 8% short in the mean of our random instances.
     """
 
     def _with_delays(

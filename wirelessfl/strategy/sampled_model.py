@@ -188,7 +188,8 @@ class RoundModel:
             tau = tau + compute
         delay, upload = self.uploads.delay_s[:, own, chosen], self.uploads.band_s[:, own, chosen]
         if len(delay) == 1:
-            return tau, delay[0], upload[0]
+            column = (slice(None), None) if self.spread else slice(None)
+            return tau, delay[0][column], upload[0][column]
         level = self.uploads.level(sets.members[own].sum(axis=0))
         delay, upload = delay[level].T, upload[level].T
         return (tau if self.spread else np.broadcast_to(tau[:, None], delay.shape)), delay, upload
