@@ -114,7 +114,11 @@ def test_marginal_price_is_within_one_percent_of_exhaustive_search_on_average() 
     for seed in range(12):
         task = problem(seed, 6)
         choices = [np.array(choice) for choice in itertools.product(range(3), repeat=6)]
-        best = min(best_cost_of_ranks(task, choice, 0.3) for choice in choices)
+        costs = [best_cost_of_ranks(task, choice, 0.3) for choice in choices]
+        best = min(costs)
+        for number in np.argsort(costs)[:40]:  # other local minima of the most promising
+            for start in (0.05, 0.9):
+                best = min(best, best_cost_of_ranks(task, choices[number], start))
         gaps.append(task.cost(*marginal_price(task)) / best - 1)
     assert np.mean(gaps) <= 0.01
     assert np.max(gaps) <= 0.03
