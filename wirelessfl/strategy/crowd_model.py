@@ -19,8 +19,8 @@ from wirelessfl.strategy.round_time import overlap_s
 from wirelessfl.strategy.sampled_model import RoundModel, highest_of_others
 from wirelessfl.strategy.uplink_time import Bounds, OneByOne, Option, Prices
 
-TAUS, UPLOADS = 200, 24
-# Memberships in all sets, of which there are 8 to 512.
+TAUS, UPLOADS = 200, 12
+# Memberships in all sets, of which there are 4 to 512.
 DRAWN = 20_480
 # Between which a client's price lies, over that of a stranger with its times.
 _FACTORS = 0.2, 5.0
@@ -76,7 +76,7 @@ class CrowdModel(RoundModel):
 
     def _drawn(self, q: Floats, downloaded_s: Floats, option: Ints) -> list[_Drawn]:
         """Sampled sets, by cell."""
-        count = int(np.clip(DRAWN // max(q.sum(), 1.0), 8, 512))
+        count = int(np.clip(DRAWN // max(q.sum(), 1.0), 4, 512))
         members = drawn_members(q, count)
         weight = np.full(count, 1.0 / count)
         drawn = []
@@ -144,11 +144,11 @@ class CrowdModel(RoundModel):
         table = self._stranger_prices(cell, taus, uploads, bounds)
         at_upload = _place(upload, uploads)
         if not self.spread:
-            return _between(table, _place(before + compute, taus), at_upload)
+            return upload * _between(table, _place(before + compute, taus), at_upload)
         price = np.zeros_like(compute)
         for node, weight in zip(_NODES, _NODE_WEIGHTS, strict=True):
             tau = _place(before + compute * self._factor(node), taus)
-            price += weight * _between(table, tau, at_upload)
+            price += weight * upload * _between(table, tau, at_upload)
         return price
 
     def _own_prices(self, cell: _Drawn, bounds: Bounds) -> tuple[float, Floats, Floats]:
@@ -168,7 +168,7 @@ class CrowdModel(RoundModel):
     def _stranger_prices(
         self, cell: _Drawn, taus: Floats, uploads: Floats, bounds: Bounds
     ) -> Floats:
-        """Prices of strangers on a grid. [taus, uploads]"""
+        """Prices of strangers on a grid, over their upload times. [taus, uploads]"""
         none = np.zeros((len(taus), len(cell.sets.weight)))
         members = np.concatenate([cell.sets.members, none])
         tau = np.concatenate([cell.times[0], none + taus[:, None]])
@@ -181,7 +181,7 @@ class CrowdModel(RoundModel):
             ((tau, no_delay, np.full_like(upload, x)) for x in uploads),
             bounds,
         )
-        return result.price_s[len(cell.client) :]
+        return result.price_s[len(cell.client) :] / uploads
 
 
 def _mean_by_client(cell: _Drawn, values: Floats, clients: int) -> Floats:

@@ -66,7 +66,8 @@ def drawn_members(q: Floats, sets: int) -> list[Ints]:
     drawn = []
     for number in range(sets):
         random = generator(0, "planner-crowd", number)
-        points = random.random(random.poisson(total)) * total
-        hit = seldom[np.unique(np.searchsorted(reach, points))]
+        points = np.sort(random.random(random.poisson(total))) * total
+        hit = np.searchsorted(reach, points)
+        hit = seldom[hit[np.flatnonzero(np.diff(hit, prepend=-1))]]
         drawn.append(np.concatenate([often[random.random(often.size) < q[often]], hit]))
     return drawn
