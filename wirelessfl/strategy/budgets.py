@@ -11,6 +11,9 @@ from wirelessfl.strategy.observation import Floats, Ints, Observation
 from wirelessfl.strategy.problem import Budget
 from wirelessfl.strategy.round_model import round_model
 
+# Rules under which those who send together finish together, if they send equally much.
+TOGETHER = ("work_conserving", "equal_finish", "max_min")
+
 
 def budgets(
     observation: Observation,
@@ -41,7 +44,8 @@ def participation_j(
 ) -> Floats:
     """Predicted energy of one participation: receiving, training, sending. [clients, options]
 
-    Links are taken as shared evenly by `senders` clients. With limited power (`power_mode: total`)
+    Links are taken as shared evenly by `senders` clients; where shares let all finish together,
+    everybody sends for the mean of these times, or as long as it would alone. With limited power (`power_mode: total`)
     a client radiates all of it while it sends; otherwise in proportion to its share, so that the
     amplifier takes what it would alone and only the circuit runs longer.
 
@@ -58,6 +62,8 @@ def participation_j(
     level = int(model.uploads.level(np.asarray(senders)))
     delay, band = model.uploads.delay_s[level], model.uploads.band_s[level]
     sending_s = delay + senders * band
+    if bandwidth.kind in TOGETHER:
+        sending_s = np.maximum(sending_s.mean(axis=0), delay + band)
     radiating_s = sending_s if observation.uplink_efficiency_of is not None else band
     training_j = powers.compute_fixed_j[:, None] + ranks * powers.compute_per_rank_j[:, None]
     return np.asarray(

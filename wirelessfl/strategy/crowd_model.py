@@ -144,7 +144,8 @@ class CrowdModel(RoundModel):
         table = self._stranger_prices(cell, taus, uploads, bounds)
         at_upload = _place(upload, uploads)
         if not self.spread:
-            return upload * _between(table, _place(before + compute, taus), at_upload)
+            price = upload * _between(table, _place(before + compute, taus), at_upload)
+            return np.asarray(price, dtype=np.float64)
         price = np.zeros_like(compute)
         for node, weight in zip(_NODES, _NODE_WEIGHTS, strict=True):
             tau = _place(before + compute * self._factor(node), taus)
