@@ -45,8 +45,8 @@ def participation_j(
     """Predicted energy of one participation: receiving, training, sending. [clients, options]
 
     Links are taken as shared evenly by `senders` clients; where shares let all finish together,
-    everybody sends for the mean of these times, or as long as it would alone. With limited power (`power_mode: total`)
-    a client radiates all of it while it sends; otherwise in proportion to its share, so that the
+    everybody sends for the mean of these times, or as long as it would alone. With limited power
+    (`power_mode: total`) a client radiates all of it while it sends; otherwise in proportion to its share, so that the
     amplifier takes what it would alone and only the circuit runs longer.
 
     Raises:
