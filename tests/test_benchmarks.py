@@ -31,6 +31,8 @@ def script(monkeypatch):
         ("link", "poisson"),
         ("link", "poisson-one-by-one"),
         ("link", "proportional_fair"),
+        ("planner", "1e4"),
+        ("planner", "1e4-mean-field"),
     ],
 )
 def test_a_reduced_case_runs(script, capsys, name: str, case: str):

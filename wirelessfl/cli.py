@@ -145,6 +145,38 @@ def compare(
 
 
 @app.command()
+def plan(
+    scenario: ScenarioFile,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="A kind, or a name under strategies.  [default: the scenario's]"),
+    ] = None,
+    run_: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder of a finished run whose update norms are used."),
+    ] = None,
+    set_: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show who would take part, how long a round will be, and why; nothing is trained.
+
+    Example: [bold]wirelessfl plan scenarios/quickstart.yaml --strategy uniform[/bold]
+    """
+    loaded = _load(scenario, set_)
+    if strategy is not None:
+        loaded = loaded.with_strategy(strategy)
+    from wirelessfl.simulation.planning import plan_scenario
+
+    outlook = plan_scenario(loaded, run_)
+    if as_json:
+        typer.echo(json.dumps(outlook.document(), indent=2, allow_nan=False))
+        return
+    from wirelessfl.plan_tables import print_outlook
+
+    print_outlook(outlook)
+
+
+@app.command()
 def tune(
     scenario: ScenarioFile,
     strategy: Annotated[str, typer.Option(help="Strategy to tune.", show_default=False)],

@@ -14,11 +14,12 @@ from typing import Any
 import harness
 import learning
 import link
+import planner
 import scale
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
-SCRIPTS = {"scale": scale, "link": link, "learning": learning}
+SCRIPTS = {"scale": scale, "link": link, "planner": planner, "learning": learning}
 GROWTH = "growth-"
 MOST_GROWTH = 2.0  # from 1e3 to 1e6 clients
 

@@ -127,9 +127,9 @@ def test_planners_see_who_is_where_and_the_wires_behind_each_cell(tmp_path: Path
     assert (both.uplink_hz, both.downlink_hz) == (2e4, 2e6)
     assert (both.uplink_share_hz, both.downlink_share_hz) == (5e3, 5e5)
     assert np.allclose(both.uplink_rate_of(np.arange(4)), one.uplink_rate_of(np.arange(4)))
-    waits_s = both.latency_s - one.latency_s
-    assert waits_s == pytest.approx([0.03, 0.23, 0.03, 0.23])
-    assert both.server_overhead_s - one.server_overhead_s == pytest.approx(0.13)
+    assert not one.latency_s.any()
+    assert both.latency_s.tolist() == pytest.approx([0.03, 0.23, 0.03, 0.23])
+    assert both.server_overhead_s == one.server_overhead_s
 
 
 def test_prediction_with_latency_is_the_round_it_predicts(tmp_path: Path):

@@ -10,8 +10,10 @@ import pytest
 from tests.strategy.conftest import observation
 from tests.strategy.test_planner import problem
 from wirelessfl.scenario.sharing import EqualFinish, WorkConserving
-from wirelessfl.strategy.planner import marginal_price, mean_field, mean_field_s
-from wirelessfl.strategy.round_model import RoundModel, expected_ready_s, round_model
+from wirelessfl.strategy.mean_field import mean_field, mean_field_s
+from wirelessfl.strategy.planner import marginal_price
+from wirelessfl.strategy.round_model import expected_ready_s, round_model
+from wirelessfl.strategy.sampled_model import RoundModel
 
 RULES = [WorkConserving(), EqualFinish()]
 CELL = np.array([1, 0, 1, 0, 2])

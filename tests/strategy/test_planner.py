@@ -13,8 +13,10 @@ from scipy.optimize import minimize
 from tests.strategy.conftest import observation
 from wirelessfl.scenario.sharing import EqualFinish, WorkConserving
 from wirelessfl.strategy.baselines import proportional_q
+from wirelessfl.strategy.mean_field import mean_field, mean_field_s
 from wirelessfl.strategy.observation import Floats, Ints
-from wirelessfl.strategy.planner import Problem, marginal_price, mean_field, mean_field_s
+from wirelessfl.strategy.planner import marginal_price
+from wirelessfl.strategy.problem import Problem
 from wirelessfl.strategy.round_model import round_model
 
 Planner = Callable[[Problem], tuple[Floats, Ints]]
@@ -112,7 +114,11 @@ def test_marginal_price_is_within_one_percent_of_exhaustive_search_on_average() 
     for seed in range(12):
         task = problem(seed, 6)
         choices = [np.array(choice) for choice in itertools.product(range(3), repeat=6)]
-        best = min(best_cost_of_ranks(task, choice, 0.3) for choice in choices)
+        costs = [best_cost_of_ranks(task, choice, 0.3) for choice in choices]
+        best = min(costs)
+        for number in np.argsort(costs)[:40]:  # other local minima of the most promising
+            for start in (0.05, 0.9):
+                best = min(best, best_cost_of_ranks(task, choices[number], start))
         gaps.append(task.cost(*marginal_price(task)) / best - 1)
     assert np.mean(gaps) <= 0.01
     assert np.max(gaps) <= 0.03

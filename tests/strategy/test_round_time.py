@@ -11,18 +11,12 @@ from hypothesis.extra.numpy import arrays
 from tests.strategy.conftest import observation
 from wirelessfl.scenario.sharing import EqualFinish as EqualFinishConfig
 from wirelessfl.scenario.sharing import WorkConserving as WorkConservingConfig
+from wirelessfl.strategy.mean_field import mean_field_s
 from wirelessfl.strategy.observation import Floats
-from wirelessfl.strategy.planner import mean_field_s
+from wirelessfl.strategy.participant_sets import every_set, sampled_sets, strata
 from wirelessfl.strategy.round_model import CROWD, expected_round_s, round_model
-from wirelessfl.strategy.round_time import (
-    EqualFinish,
-    SharingTime,
-    WorkConserving,
-    every_set,
-    overlap_s,
-    sampled_sets,
-    strata,
-)
+from wirelessfl.strategy.round_time import WorkConserving, overlap_s
+from wirelessfl.strategy.uplink_time import EqualFinish, SharingTime
 
 RULES = [WorkConserving(), EqualFinish()]
 CLIENTS = 6
@@ -101,7 +95,9 @@ def test_work_conserving_price_is_the_slope_of_the_expected_time(
     q: Floats, tau_s: Floats, upload_s: Floats
 ) -> None:
     rule = WorkConserving()
-    result = rule.prices(every_set(q), tau_s, upload_s, (tau_s[:, None], upload_s[:, None]))
+    result = rule.prices(
+        every_set(q), (tau_s, 0.0 * tau_s, upload_s), [(tau_s, 0.0 * tau_s, upload_s)]
+    )
     assert result.mean_s == pytest.approx(mean_s(rule, q, tau_s, upload_s))
     for n in range(CLIENTS):
         inside, outside = q.copy(), q.copy()
@@ -114,7 +110,9 @@ def test_equal_finish_price_is_close_to_the_slope_of_the_expected_time() -> None
     rule, rng, errors = EqualFinish(), np.random.default_rng(4), []
     for _ in range(30):
         q, tau_s, upload_s = rng.uniform(0.05, 0.95, (3, CLIENTS)) * [[1.0], [10.0], [5.0]]
-        result = rule.prices(every_set(q), tau_s, upload_s, (tau_s[:, None], upload_s[:, None]))
+        result = rule.prices(
+            every_set(q), (tau_s, 0.0 * tau_s, upload_s), [(tau_s, 0.0 * tau_s, upload_s)]
+        )
         for n in range(CLIENTS):
             chosen = np.arange(CLIENTS) == n
             inside, outside = np.where(chosen, 1.0, q), np.where(chosen, 0.0, q)
@@ -128,7 +126,9 @@ def test_equal_finish_price_is_close_to_the_slope_of_the_expected_time() -> None
 def test_price_is_exact_when_everybody_is_ready_together(rule: SharingTime) -> None:
     q, upload_s = np.array([0.2, 0.5, 0.9]), np.array([1.0, 2.0, 4.0])
     tau_s = np.full(3, 3.0)
-    result = rule.prices(every_set(q), tau_s, upload_s, (tau_s[:, None], upload_s[:, None]))
+    result = rule.prices(
+        every_set(q), (tau_s, 0.0 * tau_s, upload_s), [(tau_s, 0.0 * tau_s, upload_s)]
+    )
     empty = np.array([0.5 * 0.1, 0.8 * 0.1, 0.8 * 0.5])
     np.testing.assert_allclose(result.price_s[:, 0], upload_s + 3.0 * empty)
 
@@ -137,7 +137,9 @@ def test_price_is_exact_when_everybody_is_ready_together(rule: SharingTime) -> N
 def test_lateness_is_the_slope_in_the_ready_time(rule: SharingTime) -> None:
     rng = np.random.default_rng(5)
     q, tau_s, upload_s = rng.uniform(0.1, 0.9, 6), rng.uniform(0, 9, 6), rng.uniform(0.5, 3, 6)
-    result = rule.prices(every_set(q), tau_s, upload_s, (tau_s[:, None], upload_s[:, None]))
+    result = rule.prices(
+        every_set(q), (tau_s, 0.0 * tau_s, upload_s), [(tau_s, 0.0 * tau_s, upload_s)]
+    )
     for n in range(6):
         later = tau_s + 1e-6 * (np.arange(6) == n)
         slope = (mean_s(rule, q, later, upload_s) - result.mean_s) / 1e-6
@@ -148,8 +150,8 @@ def test_price_of_another_rank_is_the_time_with_it_minus_the_time_without() -> N
     rng = np.random.default_rng(6)
     q, tau_s, upload_s = rng.uniform(0.1, 0.9, 6), np.arange(6.0), rng.uniform(0.5, 3, 6)
     other_tau, other_upload = tau_s + 0.3, upload_s / 2
-    options = (np.stack([tau_s, other_tau], 1), np.stack([upload_s, other_upload], 1))
-    result = WorkConserving().prices(every_set(q), tau_s, upload_s, options)
+    options = [(tau_s, 0.0 * tau_s, upload_s), (other_tau, 0.0 * tau_s, other_upload)]
+    result = WorkConserving().prices(every_set(q), options[0], options)
     for n in range(6):
         chosen = np.arange(6) == n
         inside, outside = np.where(chosen, 1.0, q), np.where(chosen, 0.0, q)

@@ -32,6 +32,7 @@ def a_round(number: int, **changes: object) -> dict[str, object]:
         "noise_to_signal": NAN,
         "noise_to_signal_error": NAN,
         "relative_rounds": NAN,
+        "update_norm": NAN,
         "mean_rank": 8.0,
         "mean_staleness": 0.5,
         "downlink_bits": 3e6,

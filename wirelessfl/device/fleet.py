@@ -109,6 +109,17 @@ class Fleet:
             case _:
                 return np.ones(len(clients))
 
+    @property
+    def jitter_spread(self) -> float:
+        """Standard deviation of the jitter, whose mean is one."""
+        match self.jitter:
+            case LognormalJitter(sigma=sigma):
+                return math.sqrt(math.expm1(sigma**2))
+            case ShiftedExponentialJitter(spread=spread):
+                return spread
+            case _:
+                return 0.0
+
     def drop_fraction(self, clients: Ints, round: int) -> Floats:
         """Share of its computation after which a client drops out of the round. [n]
 

@@ -144,6 +144,11 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
     return workload, training
 
 
+def workload_of(scenario: Scenario) -> Workload:
+    """What a round costs the clients."""
+    return _learning(scenario)[0]
+
+
 def _data(scenario: Scenario) -> tuple[dict[str, Any] | None, pd.DataFrame | None]:
     """What the data are, for the summary, and who holds them; nothing if nothing is learnt."""
     if isinstance(scenario.learning.task, NoTask):

@@ -57,7 +57,7 @@ class Journal:
         sums = dict.fromkeys(("expected_participants", "downlink_bits", "uplink_bits"), 0.0)
         unknown = (
             *("expected_round_s", "server_step", "noise_to_signal", "noise_to_signal_error"),
-            "relative_rounds",
+            *("relative_rounds", "update_norm"),
             *("mean_rank", "mean_staleness", "train_loss"),
         )
         self._recorder.append_round(
@@ -122,6 +122,7 @@ class Journal:
                 "noise_to_signal": plan.noise_to_signal,
                 "noise_to_signal_error": plan.noise_to_signal_error,
                 "relative_rounds": plan.relative_rounds,
+                "update_norm": math.sqrt(learned.update_squared_norm),
                 "mean_rank": _mean(record.ranks),
                 "mean_staleness": _mean(record.staleness[received]),
                 "downlink_bits": record.air_bits,

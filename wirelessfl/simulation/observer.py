@@ -7,8 +7,8 @@ without the jitter that will befall them. Heartbeats tell who is on, not for how
 that cannot hold the model is no part of the federation: its data has no weight.
 
 The server knows its own wires: what each cell's carries, and the latency. The download's delays
-each client; the upload's, in the mean over clients, counts as the server's overhead
-(reconstructed; exact if all routes are equally slow).
+each client; the upload's comes after the air. From the powers that devices state it also knows what
+a narrower share would carry, and from its log how much computing times vary.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wirelessfl.network.fading import Direction
 from wirelessfl.network.reports import Remembered
 from wirelessfl.simulation.memory import MemoryGate
 from wirelessfl.simulation.world import World
-from wirelessfl.strategy.observation import Bools, Observation, RateReports
+from wirelessfl.strategy.observation import Bools, Floats, Ints, Observation, Powers, RateReports
 
 REPORT_USERS = 10
 
@@ -41,18 +41,29 @@ class Observer:
         self._weights = weights if gate.included.all() else held / held.sum()
         self._rank = workload.rank
         self._clients = np.arange(fleet.clients)
+        self._compute_spread = fleet.jitter_spread
         ends = np.array([1, workload.rank])
         self._download_line = _line(ends, workload.download_bits(ends))
         self._upload_line = _line(ends, workload.upload_bits(ends))
-        lowest, highest = (
-            fleet.nominal_s(
-                self._clients,
-                workload.local_flops(self._clients, ranks),
-                workload.local_bytes(self._clients, ranks),
-            )
-            for ranks in (np.full(fleet.clients, rank) for rank in ends)
+        flops, traffic = (
+            np.stack([work(self._clients, np.full(fleet.clients, rank)) for rank in ends])
+            for work in (workload.local_flops, workload.local_bytes)
         )
-        self._compute_fixed_s, self._compute_per_rank_s = _line(ends, np.array([lowest, highest]))
+        compute_s = np.stack(
+            [fleet.nominal_s(self._clients, *work) for work in zip(flops, traffic, strict=True)]
+        )
+        compute_j = np.stack(
+            [fleet.compute_j(self._clients, *work) for work in zip(compute_s, flops, strict=True)]
+        )
+        self._compute_fixed_s, self._compute_per_rank_s = _line(ends, compute_s)
+        power_dbm = self._scenario.network.uplink.power_dbm
+        circuit_w = float(fleet.transmit_w(power_dbm, 0.0))
+        self._powers = Powers(
+            *_line(ends, compute_j),
+            receive_w=fleet.receive_power_w,
+            amplifier_w=float(fleet.transmit_w(power_dbm)) - circuit_w,
+            circuit_w=circuit_w,
+        )
 
     def available(self, now_s: float) -> Bools:
         """Who can be called upon at `now_s`: on, and not excluded for want of memory. [clients]"""
@@ -86,6 +97,15 @@ class Observer:
                 ),
             )
 
+        uplink_rate_of = reports("uplink", uplink_share_hz)
+
+        def efficiency_of(clients: Ints, share_hz: float) -> Floats:
+            asked_hz = np.full(len(clients), share_hz)
+            rate = self._channel.reported_rate_bps("uplink", clients, now_s, asked_hz)
+            usual = uplink_rate_of(clients) * (share_hz / uplink_share_hz)
+            return np.divide(rate, usual, out=np.ones_like(rate), where=usual > 0)
+
+        deadline_s = self._scenario.server.deadline_s
         return Observation(
             round=round,
             time_s=now_s,
@@ -102,14 +122,18 @@ class Observer:
             backhaul_bps=self._topology.backhaul_bps[cell],
             uplink_hz=network.uplink.bandwidth_hz,
             uplink_share_hz=uplink_share_hz,
-            uplink_rate_of=reports("uplink", uplink_share_hz),
+            uplink_rate_of=uplink_rate_of,
             downlink_hz=network.downlink.bandwidth_hz,
             downlink_share_hz=downlink_share_hz,
             downlink_rate_of=reports("downlink", downlink_share_hz),
             compute_fixed_s=self._compute_fixed_s,
             compute_per_rank_s=self._compute_per_rank_s,
             latency_s=latency_s,
-            server_overhead_s=self._scenario.server.overhead_s + float(latency_s.mean()),
+            server_overhead_s=self._scenario.server.overhead_s,
+            uplink_efficiency_of=None if self._channel.proportional("uplink") else efficiency_of,
+            compute_spread=self._compute_spread,
+            deadline_s=np.inf if deadline_s is None else deadline_s,
+            powers=self._powers,
         )
 
 

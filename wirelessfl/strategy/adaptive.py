@@ -17,9 +17,12 @@ from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank, proportional_q
 from wirelessfl.strategy.bound import bound_terms
+from wirelessfl.strategy.budgets import budgets
 from wirelessfl.strategy.knowledge import Knowledge
+from wirelessfl.strategy.mean_field import mean_field
 from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, RoundFeedback
-from wirelessfl.strategy.planner import Problem, marginal_price, mean_field
+from wirelessfl.strategy.planner import marginal_price
+from wirelessfl.strategy.problem import Problem
 from wirelessfl.strategy.round_model import expected_round_s, round_model
 
 PLANNERS = {"marginal_price": marginal_price, "mean_field": mean_field}
@@ -144,6 +147,8 @@ class AdaptiveStrategy(Strategy):
             constant=1.0 - float(noise.sum()),
             drift=DRIFT * seen.weights[:, None] * (rho - 1.0),
             floor=self._floor(seen, survival),
+            expected_max=self._config.participation.expected_max or np.inf,
+            budgets=budgets(seen, self._config.participation, self.bandwidth, ranks),
         )
         q, option = PLANNERS[self._config.participation.planner](problem)
         return q, ranks[np.arange(len(q)), option]

@@ -20,6 +20,36 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 RateReports = Callable[[Ints], Floats]
 """Recent mean rates, bit/s, of the clients asked about: nobody else costs anything."""
+Efficiencies = Callable[[Ints, float], Floats]
+"""Spectral efficiency of some clients at a share in Hz, over that at the reported share."""
+
+
+@dataclass(frozen=True)
+class Powers:
+    """What clients say that participation takes from them.
+
+    Attributes:
+        compute_fixed_j: Energy of a local training that no rank changes; NaN if unknown. [clients]
+        compute_per_rank_j: Energy of training one rank. [clients]
+        receive_w: Power while downloading. [clients]
+        amplifier_w: Power of the amplifier that radiates all a client may.
+        circuit_w: Power of the rest of a transmitter.
+    """
+
+    compute_fixed_j: Floats
+    compute_per_rank_j: Floats
+    receive_w: Floats
+    amplifier_w: float
+    circuit_w: float
+
+    def only(self, rows: Ints) -> Powers:
+        """Those of some clients."""
+        return replace(
+            self,
+            compute_fixed_j=self.compute_fixed_j[rows],
+            compute_per_rank_j=self.compute_per_rank_j[rows],
+            receive_w=self.receive_w[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -64,8 +94,13 @@ class Observation:
         downlink_rate_of: Recent mean downlink rate at that share. [n] -> [n]
         compute_fixed_s: Expected part of the compute time that no rank changes. [clients]
         compute_per_rank_s: Expected compute time of one rank. [clients]
-        latency_s: What the wires delay each client's download, the server's own affair. [clients]
+        latency_s: What the wires add to each client's download, and to its upload. [clients]
         server_overhead_s: Time the server adds to every round.
+        uplink_efficiency_of: How the efficiency of the clients asked about depends on their share
+            (a base station knows their power headroom); None where rates are linear in the share.
+        compute_spread: Standard deviation of a computing time over its mean, from the server's log.
+        deadline_s: After which the server ends a round.
+        powers: What participation takes from clients, if they say so.
         true_updates: What no server can know, only where the strategy says `oracle`.
     """
 
@@ -92,6 +127,10 @@ class Observation:
     compute_per_rank_s: Floats
     latency_s: Floats
     server_overhead_s: float
+    uplink_efficiency_of: Efficiencies | None = None
+    compute_spread: float = 0.0
+    deadline_s: float = math.inf
+    powers: Powers | None = None
     true_updates: Callable[[], TrueUpdates] | None = None
 
     @property
@@ -134,6 +173,7 @@ class Observation:
 
     def only(self, rows: Ints) -> Observation:
         """The observation of the clients at these rows; their weights keep their values."""
+        efficiency_of = self.uplink_efficiency_of
         return replace(
             self,
             weights=self.weights[rows],
@@ -147,6 +187,9 @@ class Observation:
             compute_fixed_s=self.compute_fixed_s[rows],
             compute_per_rank_s=self.compute_per_rank_s[rows],
             latency_s=self.latency_s[rows],
+            uplink_efficiency_of=efficiency_of
+            and (lambda clients, share_hz: efficiency_of(rows[clients], share_hz)),
+            powers=self.powers and self.powers.only(rows),
         )
 
 

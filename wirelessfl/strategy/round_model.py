@@ -1,9 +1,10 @@
-"""What an observation says about time: tau_n and t_n of every client for every rank it may train.
+"""What an observation says about time: tau_n, delay_n and t_n of every client and rank.
 
-Upload: t_n(k) = bits(k) / rate with the whole uplink, the reported rate scaled linearly with the
-share. Before it: tau_n(k) = download + compute. Downloads run together, each with an equal share of
-the downlink, so on average a participant that needs d_n alone waits
-d_n + sum_{i != n} q_i min(d_i, d_n) (processor sharing; exact in the mean, fluctuation ignored).
+Upload: bits over the reported rate, and a line through the times at the whole band and at the share
+of a typical number of senders (`uplink_time`). Before it: tau_n(k) = download + compute. Downloads
+run together, each with an equal share of the downlink, so on average a participant that needs d_n
+alone waits d_n + sum_{i != n} q_i min(d_i, d_n) (processor sharing; exact in the mean, fluctuation
+ignored). Computing times vary by lognormal factors of the spread the server has seen.
 
 Clients share with those of their own cell only, and a round lasts as long as the slowest cell's. A
 limited wire behind a cell adds its time alone, bits / backhaul rate, to d_n and t_n: air and wire
@@ -12,182 +13,110 @@ in series as one link, exact where a cell's transfers are alike (reconstructed).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
 from wirelessfl.arrays import by_cell
 from wirelessfl.randomness import uniform
 from wirelessfl.scenario.sharing import SharingConfig
+from wirelessfl.strategy.crowd_model import CrowdModel
 from wirelessfl.strategy.observation import Floats, Ints, Observation
-from wirelessfl.strategy.round_time import (
-    EqualFinish,
-    Prices,
-    Sets,
-    SharingTime,
-    WorkConserving,
-    every_set,
-    overlap_s,
-    sampled_sets,
-    strata,
-)
+from wirelessfl.strategy.participant_sets import strata
+from wirelessfl.strategy.round_time import overlap_s, sharing_time
+from wirelessfl.strategy.sampled_model import MEMBERSHIPS, RoundModel, Uploads
 
-# Up to this many clients all participant sets are enumerated. Above it this many memberships are
-# sampled in all, in 64 to 256 sets: E[T] within about 1%, and a plan in time for its round.
+# Up to this many clients all participant sets are enumerated, up to MANY sets of all are sampled,
+# and above that sets are drawn member by member: a plan in time for its round.
 ENUMERATED_CLIENTS = 8
-MEMBERSHIPS = 10_240
+MANY = 256
+# A prediction, made once for a plan, has more: 64 to 1024 sets.
+PREDICTED_MEMBERSHIPS = 40_960
 # Above this many clients a prediction looks only at those in a few sampled sets.
 CROWD = 1000
 # Shortest upload the formulas see; far below a transmission interval of any radio.
 SHORTEST_UPLOAD_S = 1e-9
+# Numbers of simultaneous senders for whose even share upload times are looked up.
+SENDERS = np.array([2, 4, 8, 16, 32, 64])
 
 
-@dataclass(frozen=True)
-class RoundModel:
-    """Times of every client and option; an option is a rank to train.
+def upload_times(observation: Observation, ranks: Ints, senders: Ints) -> Uploads:
+    """Upload times for `ranks` [clients, options]; a client that reported rate 0 takes forever."""
+    bits = observation.upload_bits(ranks)
+    usual = observation.uplink_rate_bps * (observation.uplink_hz / observation.uplink_share_hz)
+    wire_s = bits / observation.backhaul_bps[:, None]
+    if observation.uplink_efficiency_of is None:
+        with np.errstate(divide="ignore"):
+            band = bits / usual[:, None] + wire_s
+        nothing, one = np.zeros((1, *bits.shape)), np.ones(1, dtype=np.int64)
+        return Uploads(nothing, np.maximum(band, SHORTEST_UPLOAD_S)[None], one)
 
-    Attributes:
-        download_s: Download with the whole downlink. [clients, options]
-        compute_s: Expected compute time. [clients, options]
-        upload_s: Upload with the whole uplink. [clients, options]
-        cell: Cell of each client. [clients]
-        overhead_s: Server overhead of a round.
-        sharing: How the uplink is shared.
-        uniforms: Draws that decide the sampled sets; None to enumerate all sets. [clients, sets]
-    """
+    def per_bit_s(number: int) -> Floats:
+        """Seconds for a bit with the share of one of so many, times that share of the band."""
+        assert observation.uplink_efficiency_of is not None
+        share_hz = observation.uplink_hz / number
+        with np.errstate(divide="ignore"):
+            ratio = observation.uplink_efficiency_of(np.arange(observation.clients), share_hz)
+            return np.asarray(1.0 / (usual * ratio), dtype=np.float64)
 
-    download_s: Floats
-    compute_s: Floats
-    upload_s: Floats
-    cell: Ints
-    overhead_s: float
-    sharing: SharingTime
-    uniforms: Floats | None
-
-    @property
-    def clients(self) -> int:
-        """Number of clients."""
-        return len(self.upload_s)
-
-    def sets(self, q: Floats) -> Sets:
-        """Participant sets that stand for participation `q`."""
-        return every_set(q) if self.uniforms is None else sampled_sets(q, self.uniforms)
-
-    @cached_property
-    def cells(self) -> list[Ints]:
-        """The clients of each cell."""
-        return [rows for _, rows in by_cell(self.cell)]
-
-    def only(self, rows: Ints) -> RoundModel:
-        """The model of some clients alone."""
-        return replace(
-            self,
-            download_s=self.download_s[rows],
-            compute_s=self.compute_s[rows],
-            upload_s=self.upload_s[rows],
-            cell=self.cell[rows],
-            uniforms=None if self.uniforms is None else self.uniforms[rows],
-        )
-
-    def tau_s(self, q: Floats, option: Ints) -> Floats:
-        """Mean time each client becomes ready to upload, if it takes part. [clients]"""
-        rows = np.arange(self.clients)
-        download = self.download_s[rows, option]
-        wait = (1 - q) * download
-        for own in self.cells:
-            wait[own] += overlap_s(download[own], download[own], q[own])
-        return np.asarray(self.compute_s[rows, option] + wait, dtype=np.float64)
-
-    def round_s(self, q: Floats, option: Ints) -> float:
-        """Expected round time, overhead included."""
-        upload = self.upload_s[np.arange(self.clients), option]
-        sets = self.sets(q)
-        times = self._cell_times_s(sets, self.tau_s(q, option), upload).max(axis=0)
-        return self.overhead_s + float(times @ sets.weight)
-
-    def prices(self, q: Floats, option: Ints) -> Prices:
-        """Expected time (overhead included) and what each client's options would add to it.
-
-        A price includes the wait that the client's download causes for everybody else.
-        """
-        rows, sets = np.arange(self.clients), self.sets(q)
-        download, upload = self.download_s[rows, option], self.upload_s[rows, option]
-        own_s = np.minimum(download[:, None], self.download_s)
-        others_wait = -q[:, None] * own_s
-        for own in self.cells:
-            others_wait[own] += overlap_s(self.download_s[own], download[own], q[own])
-        option_tau = self.compute_s + self.download_s + others_wait
-        tau = option_tau[rows, option]
-        times = self._cell_times_s(sets, tau, upload)
-        floors = _highest_of_others(times)
-        mean_s, price_s, lateness = 0.0, np.empty_like(option_tau), np.empty(self.clients)
-        for own, floor_s in zip(self.cells, floors, strict=True):
-            result = self.sharing.prices(
-                Sets(sets.members[own], sets.weight),
-                tau[own],
-                upload[own],
-                (option_tau[own], self.upload_s[own]),
-                floor_s,
-            )
-            mean_s, lateness[own] = result.mean_s, result.lateness
-            caused = overlap_s(self.download_s[own], download[own], result.lateness)
-            caused -= result.lateness[:, None] * own_s[own]
-            price_s[own] = result.price_s + caused
-        return Prices(self.overhead_s + mean_s, price_s, lateness)
-
-    def _cell_times_s(self, sets: Sets, tau_s: Floats, upload_s: Floats) -> Floats:
-        """How long each cell takes in each set. [cells, sets]"""
-        return np.stack(
-            [
-                self.sharing.durations_s(sets.members[own], tau_s[own], upload_s[own])
-                for own in self.cells
-            ]
-        )
+    whole = per_bit_s(1)
+    delays, bands = [], []
+    for number in senders.tolist():
+        # number * share: seconds per bit with an even share; the line through it and `whole`.
+        with np.errstate(invalid="ignore"):
+            band = np.clip((number * per_bit_s(number) - whole) / (number - 1), 0.0, whole)
+            delay = np.where(np.isfinite(whole), whole - band, 0.0)
+        band = np.where(np.isfinite(whole), band, np.inf)
+        delays.append(bits * delay[:, None])
+        bands.append(np.maximum(bits * band[:, None] + wire_s, SHORTEST_UPLOAD_S))
+    return Uploads(np.stack(delays), np.stack(bands), senders)
 
 
-def _highest_of_others(times_s: Floats) -> Floats:
-    """The longest time among all other cells, 0 if there are none. [cells, sets]"""
-    if len(times_s) == 1:
-        return np.zeros_like(times_s)
-    order = np.sort(times_s, axis=0)
-    others: Floats = np.where(times_s == order[-1], order[-2], order[-1])
-    return others
-
-
-def round_model(observation: Observation, bandwidth: SharingConfig, ranks: Ints) -> RoundModel:
+def round_model(
+    observation: Observation,
+    bandwidth: SharingConfig,
+    ranks: Ints,
+    memberships: int = MEMBERSHIPS,
+) -> RoundModel:
     """The model of the observed clients for `ranks` [clients, options].
 
     A client that reported rate 0 has infinite times: plan for the reachable ones only.
     """
-    few = observation.clients <= ENUMERATED_CLIENTS
-    sets = min(max(MEMBERSHIPS // observation.clients, 64), 256)
-    return _round_model(
-        observation, bandwidth, ranks, None if few else strata(observation.clients, sets)
-    )
+    clients = observation.clients
+    if clients > MANY:
+        return _build(CrowdModel, observation, bandwidth, ranks, None, SENDERS[1::2])
+    few = clients <= ENUMERATED_CLIENTS
+    sets = min(max(memberships // clients, 64), memberships // 40)
+    uniforms = None if few else strata(clients, sets)
+    return _build(RoundModel, observation, bandwidth, ranks, uniforms, SENDERS)
 
 
-def _round_model(
-    observation: Observation, bandwidth: SharingConfig, ranks: Ints, uniforms: Floats | None
+def _build(
+    kind: type[RoundModel],
+    observation: Observation,
+    bandwidth: SharingConfig,
+    ranks: Ints,
+    uniforms: Floats | None,
+    senders: Ints,
 ) -> RoundModel:
-    everybody = np.arange(observation.clients)[:, None]
-    downloaded = observation.download_bits(everybody, ranks)
-    uploaded = observation.upload_bits(ranks)
-    up = observation.uplink_rate_bps * (observation.uplink_hz / observation.uplink_share_hz)
+    downloaded = observation.download_bits(np.arange(observation.clients)[:, None], ranks)
     down = observation.downlink_rate_bps * (observation.downlink_hz / observation.downlink_share_hz)
-    wire_bps = observation.backhaul_bps[:, None]
     compute = observation.compute_fixed_s[:, None] + ranks * observation.compute_per_rank_s[:, None]
     compute += observation.latency_s[:, None]
     with np.errstate(divide="ignore"):
-        return RoundModel(
-            download_s=downloaded / down[:, None] + downloaded / wire_bps,
-            compute_s=compute,
-            upload_s=np.maximum(uploaded / up[:, None] + uploaded / wire_bps, SHORTEST_UPLOAD_S),
-            cell=observation.cell,
-            overhead_s=observation.server_overhead_s,
-            sharing=EqualFinish() if bandwidth.kind == "equal_finish" else WorkConserving(),
-            uniforms=uniforms,
-        )
+        download_s = downloaded / down[:, None] + downloaded / observation.backhaul_bps[:, None]
+    return kind(
+        download_s=download_s,
+        compute_s=compute,
+        uploads=upload_times(observation, ranks, senders),
+        latency_s=observation.latency_s,
+        cell=observation.cell,
+        overhead_s=observation.server_overhead_s,
+        deadline_s=observation.deadline_s,
+        spread=observation.compute_spread,
+        sharing=sharing_time(bandwidth),
+        uniforms=uniforms,
+    )
 
 
 def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> Floats:
@@ -214,8 +143,10 @@ def expected_round_s(
 ) -> float:
     """Predicted mean round time of a plan, overhead included; inf if it waits for the unreachable.
 
-    The simplest use of the model, for strategies that predict but do not optimise.
+    Who is off now does not take part. The simplest use of the model, for strategies that predict
+    but do not optimise.
     """
+    q = np.where(observation.available, q, 0.0)
     if observation.clients > CROWD:
         return _crowd_round_s(observation, bandwidth, q, k)
     chosen = np.flatnonzero(q > 0)
@@ -224,7 +155,7 @@ def expected_round_s(
         return observation.server_overhead_s
     if not seen.reachable().all():
         return float("inf")
-    model = round_model(seen, bandwidth, k[chosen, None])
+    model = round_model(seen, bandwidth, k[chosen, None], PREDICTED_MEMBERSHIPS)
     return model.round_s(q[chosen], np.zeros(model.clients, dtype=np.int64))
 
 
@@ -244,7 +175,11 @@ def _crowd_round_s(observation: Observation, bandwidth: SharingConfig, q: Floats
             continue
         if not seen.reachable().all():
             return float("inf")
-        model = _round_model(seen, bandwidth, k[members, None], np.zeros((members.size, 1)))
+        senders = (
+            SENDERS if members.size < SENDERS[-1] * len(np.unique(seen.cell)) else SENDERS[-1:]
+        )
+        draws = np.zeros((members.size, 1))
+        model = _build(RoundModel, seen, bandwidth, k[members, None], draws, senders)
         total_s += model.round_s(np.ones(members.size), np.zeros(members.size, np.int64))
     return total_s / sets
 

@@ -1,233 +1,148 @@
-"""Expected length of a round, and what one more participant adds to it.
+"""Round times under every rule for sharing the uplink, also where power and not bandwidth limits.
 
-Client n is ready to upload tau_n seconds into the round (download, then compute) and its upload
-takes t_n seconds with the whole uplink to itself. For a set of participants:
-
-* work conserving: T = max_j (tau_j + sum of t_i over tau_i >= tau_j);
-* equal finish: T solves sum t_n / (T - tau_n) = 1 (everybody holds a share from start to end).
-
-A round nobody joins takes no time. E[T] is multilinear in q, so client n's marginal price is
-dE[T]/dq_n = E[T | n takes part] - E[T | n does not]: the prices of all clients at once, for
-every rank each could train, come from the same sampled sets. (Own derivation; rates are taken
-as linear in the bandwidth share.)
+`wirelessfl.strategy.uplink_time` has the two rules with closed forms. On a channel that never
+changes and with rates linear in the share, every rule that never idles empties the link at the same
+moment; with limited power they differ, and lie between a queue and equal finish.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import numpy as np
 
-from wirelessfl.randomness import generator
-from wirelessfl.strategy.observation import Floats
+from wirelessfl.scenario.sharing import SharingConfig
+from wirelessfl.strategy.observation import Floats, Ints
+from wirelessfl.strategy.participant_sets import Sets
+from wirelessfl.strategy.uplink_time import (
+    UNBOUNDED,
+    Bounds,
+    EqualFinish,
+    OneByOne,
+    Option,
+    Prices,
+    SharingTime,
+    busy_until,
+    columns,
+    in_order,
+)
+
+# Up to so many transfers are sorted; more are counted in bins.
+_EXACT_OVERLAPS = 20_000
+_BIN = 0.01
 
 
-@dataclass(frozen=True)
-class Sets:
-    """Participant sets with their probabilities.
+def sharing_time(config: SharingConfig) -> SharingTime:
+    """What the round time follows under a sharing rule.
 
-    Attributes:
-        members: 1 where the client takes part, else 0. [clients, sets]
-        weight: Probability of each set, sums to 1. [sets]
+    Exact on a channel that never changes and, but for `equal_finish`, where rates are linear in the
+    share: then every rule that never idles empties the link at the same moment. With limited power
+    `tdma_fifo` stays exact, `max_min` is taken as work_conserving (the same where all send equally
+    much), and `equal_share` and `proportional_fair` give even shares; what the last gains from
+    fading is in no report and not in here.
+    """
+    match config.kind:
+        case "equal_finish":
+            return EqualFinish()
+        case "tdma_fifo":
+            return OneByOne()
+        case "equal_share" | "proportional_fair":
+            return EvenShares()
+        case _:
+            return WorkConserving()
+
+
+class _Between(ABC):
+    """A rule whose prices lie between those of a queue and those of equal finish.
+
+    Both are priced with the delays as part of tau, and mixed such that the mean is the rule's own:
+    exact where the delays are 0 (`OneByOne`) or nobody computes longer than others (`EqualFinish`).
     """
 
-    members: Floats
-    weight: Floats
-
-
-def strata(clients: int, sets: int) -> Floats:
-    """Fixed uniform draws, one a set in each of `sets` strata (Latin hypercube). [clients, sets]
-
-    The same draws serve every candidate plan (common random numbers).
-    """
-    random = generator(0, "planner-sets", clients, sets)
-    cells = np.tile(np.arange(sets, dtype=np.float64), (clients, 1))
-    return (random.permuted(cells, axis=1) + random.random((clients, sets))) / sets
-
-
-def sampled_sets(q: Floats, uniforms: Floats) -> Sets:
-    """Equally likely sets in which client n takes part where its draw is below q_n."""
-    count = uniforms.shape[1]
-    return Sets((uniforms < q[:, None]).astype(np.float64), np.full(count, 1.0 / count))
-
-
-def every_set(q: Floats) -> Sets:
-    """All 2^clients sets with their exact probabilities."""
-    clients = len(q)
-    members = (np.arange(2**clients) >> np.arange(clients)[:, None] & 1).astype(np.float64)
-    return Sets(members, np.prod(np.where(members > 0, q[:, None], 1 - q[:, None]), axis=0))
-
-
-@dataclass(frozen=True)
-class Prices:
-    """Expected round time and its derivatives.
-
-    A round over several cells lasts as long as the slowest: T = max(T of this cell, floor).
-
-    Attributes:
-        mean_s: E[T].
-        price_s: E[T | client n takes part with option o] - E[T | it does not]. [clients, options]
-        lateness: dE[T]/dtau_n: how far the round waits for this client. [clients]
-    """
-
-    mean_s: float
-    price_s: Floats
-    lateness: Floats
-
-
-class SharingTime(Protocol):
-    """Length of a round under one rule for sharing the uplink."""
-
-    def durations_s(self, members: Floats, tau_s: Floats, upload_s: Floats) -> Floats:
+    def durations_s(
+        self, members: Floats, tau_s: Floats, upload_s: Floats, delay_s: Floats | float = 0.0
+    ) -> Floats:
         """T of each set. [sets]"""
+        if not np.any(delay_s):
+            return OneByOne().durations_s(members, tau_s, upload_s)
+        return self._with_delays(members, tau_s, upload_s, delay_s)
+
+    @abstractmethod
+    def _with_delays(
+        self, members: Floats, tau_s: Floats, upload_s: Floats, delay_s: Floats | float
+    ) -> Floats:
+        """T of each set if some delay is not 0. [sets]"""
 
     def prices(
-        self,
-        sets: Sets,
-        tau_s: Floats,
-        upload_s: Floats,
-        options: tuple[Floats, Floats],
-        floor_s: Floats | float = 0.0,
+        self, sets: Sets, own: Option, options: Iterable[Option], bounds: Bounds = UNBOUNDED
     ) -> Prices:
-        """E[T], prices of the options (tau_s, upload_s), each [clients, options], and lateness.
+        """See `SharingTime.prices`."""
+        if not np.any(own[1]):
+            return OneByOne().prices(sets, own, options, bounds)
+        delayed = [(tau + delay, 0.0 * delay, upload) for tau, delay, upload in (own, *options)]
+        low = OneByOne().prices(sets, delayed[0], delayed[1:], bounds)
+        high = EqualFinish().prices(sets, delayed[0], delayed[1:], bounds)
+        duration = bounds.hold(self.durations_s(sets.members, own[0], own[2], own[1]))
+        mean_s = float(duration @ sets.weight)
+        span = high.mean_s - low.mean_s
+        part = min(max((mean_s - low.mean_s) / span, 0.0), 1.0) if span > 0 else 0.0
+        mixed_s = low.mean_s + part * span
+        scale = mean_s / mixed_s if mixed_s > 0 else 1.0
+        return Prices(
+            mean_s,
+            scale * (low.price_s + part * (high.price_s - low.price_s)),
+            low.waits + part * (high.waits - low.waits),
+            scale * (low.first_s + part * (high.first_s - low.first_s)),
+        )
 
-        `floor_s` is what the other cells take in each set. [sets]
-        """
 
+class WorkConserving(_Between):
+    """The uplink never idles, and those who send are given shares that finish together.
 
-class WorkConserving:
-    """The uplink never idles while a participant has something to send.
-
-    Holds for every rule that never idles (equal shares, max-min, one after the other) as well: only
-    the order of completions differs. What proportional fairness gains from fading is not in it.
+    With delays everybody who becomes ready after the busy period has begun that ends the round is
+    taken as ready at its beginning, and those before it as done. Both shorten the round: never too
+    long, exact where tau are equal, and up to 8% short in the mean of our random instances.
     """
 
-    def durations_s(self, members: Floats, tau_s: Floats, upload_s: Floats) -> Floats:
-        """T of each set, by one sort and suffix sums. [sets]"""
-        order = np.argsort(tau_s)
-        until, _ = _busy_until(members[order], tau_s[order], upload_s[order])
-        return np.asarray(until.max(axis=0), dtype=np.float64)
-
-    def prices(
-        self,
-        sets: Sets,
-        tau_s: Floats,
-        upload_s: Floats,
-        options: tuple[Floats, Floats],
-        floor_s: Floats | float = 0.0,
-    ) -> Prices:
-        """Exact for the given sets as long as an option does not change the order of tau.
-
-        In order of tau, let V_j = tau_j + sum_{i>=j} t_i for members j. Without client n, members
-        before it finish t_n earlier; with it, they finish t_n(option) later than that, and its own
-        V is tau_n + t_n + sum_{i>n} t_i.
-        """
-        order = np.argsort(tau_s)
-        until, later = _busy_until(sets.members[order], tau_s[order], upload_s[order])
-        before, without = _without(until, sets.members[order] * upload_s[order, None])
-        np.maximum(without, floor_s, out=without)
-        base = without @ sets.weight
-        price = np.empty_like(options[0])
-        for o, (tau, upload) in enumerate(zip(options[0].T, options[1].T, strict=True)):
-            alone = tau[order, None] + later
-            np.maximum(alone, before, out=alone)
-            alone += upload[order, None]
-            np.maximum(alone, without, out=alone)
-            price[order, o] = alone @ sets.weight - base
-        duration = until.max(axis=0)
-        last = order[until.argmax(axis=0)]
-        lateness = np.zeros_like(tau_s)
-        np.add.at(lateness, last, np.where(duration > floor_s, sets.weight, 0.0))
-        return Prices(float(np.maximum(duration, floor_s) @ sets.weight), price, lateness)
+    def _with_delays(
+        self, members: Floats, tau_s: Floats, upload_s: Floats, delay_s: Floats | float
+    ) -> Floats:
+        shortest = OneByOne().durations_s(members, tau_s + delay_s, upload_s)
+        even_s = columns(upload_s) + columns(delay_s) / np.maximum(members.sum(axis=0), 1.0)
+        tau = columns(tau_s) + np.zeros_like(members)
+        order = np.argsort(tau, axis=0)
+        until, _ = busy_until(*(in_order(x, order) for x in (members, tau, even_s)))
+        first = order[until.argmax(axis=0), np.arange(members.shape[1])]
+        begin = tau[first, np.arange(members.shape[1])]
+        late = np.where(tau >= begin, members, 0.0)
+        together = EqualFinish().durations_s(late, begin + columns(delay_s), upload_s)
+        return np.maximum(shortest, together)
 
 
-def _busy_until(members: Floats, tau_s: Floats, upload_s: Floats) -> tuple[Floats, Floats]:
-    """V_j, 0 for non-members, and the airtime of those after j; clients sorted by tau."""
-    airtime = members * upload_s[:, None]
-    suffix = np.cumsum(airtime[::-1], axis=0)[::-1]
-    return np.where(members > 0, tau_s[:, None] + suffix, 0.0), suffix - airtime
+class EvenShares(_Between):
+    """Everybody who sends has the same share, at every moment (`equal_share`)."""
 
-
-def _without(until: Floats, own: Floats) -> tuple[Floats, Floats]:
-    """Without each client: when those before it have finished, and when everybody has."""
-    before = np.zeros_like(until)
-    np.maximum.accumulate(until[:-1], axis=0, out=before[1:])
-    after = np.zeros_like(until)
-    after[:-1] = np.maximum.accumulate(until[:0:-1], axis=0)[::-1]
-    before -= own
-    return before, np.maximum(np.maximum(before, after), 0.0)
-
-
-class EqualFinish:
-    """Every participant gets a constant share such that all uploads end together."""
-
-    def durations_s(self, members: Floats, tau_s: Floats, upload_s: Floats) -> Floats:
-        """T of each set, by Newton's method. [sets]
-
-        The load sum t/(T - tau) is convex and falls with T; from the work-conserving T, which is
-        never too long, Newton's steps rise monotonically to the root. Fractional `members` (q as
-        one column) give the mean-field root.
-        """
-        time = WorkConserving().durations_s(members, tau_s, upload_s)
-        airtime = members * upload_s[:, None]
-        for _ in range(100):
-            load, slope = _load(airtime, tau_s, time)
-            step = np.where(time > 0, (load - 1.0) / np.where(time > 0, slope, 1.0), 0.0)
-            time = time + step
-            if np.all(step <= 1e-12 * time):
-                break
-        return time
-
-    def prices(
-        self,
-        sets: Sets,
-        tau_s: Floats,
-        upload_s: Floats,
-        options: tuple[Floats, Floats],
-        floor_s: Floats | float = 0.0,
-    ) -> Prices:
-        """E[T] and lateness exact for the given sets; prices within about 1%, at worst 15%.
-
-        The rest of a set acts as one flow A/(T - B) that matches its load and slope at the set's T;
-        with p = A + B (the rest alone) and r = tau + t (the client alone), both together end at
-        T = (p + r)/2 + sqrt((p - r)^2/4 + A t). Exact when all the rest have the same tau; p is
-        kept above the work-conserving time, which matters when the client is a straggler.
-        """
-        time = self.durations_s(sets.members, tau_s, upload_s)
-        airtime = sets.members * upload_s[:, None]
-        gap = np.where(airtime > 0, time - tau_s[:, None], 1.0)
-        own_load = airtime / gap
-        own_slope = own_load / gap
-        slope = own_slope.sum(axis=0)
-        alone = sets.members.sum(axis=0) - sets.members < 0.5
-        rest_load = np.where(alone, 0.0, np.clip(1.0 - own_load, 0.0, 1.0))
-        floor = np.where(alone, 1.0, rest_load / np.where(time > 0, time, 1.0))
-        rest_slope = np.maximum(np.maximum(slope - own_slope, floor), np.finfo(float).tiny)
-        size = rest_load**2 / rest_slope
-        order = np.argsort(tau_s)
-        until, _ = _busy_until(sets.members[order], tau_s[order], upload_s[order])
-        shortest = np.empty_like(until)
-        shortest[order] = _without(until, airtime[order])[1]
-        without = np.maximum(time - rest_load * (1.0 - rest_load) / rest_slope, shortest)
-        without[alone] = 0.0
-        base = np.maximum(without, floor_s) @ sets.weight
-        price = np.empty_like(options[0])
-        for o, (tau, upload) in enumerate(zip(options[0].T, options[1].T, strict=True)):
-            single = (tau + upload)[:, None]
-            together = np.sqrt((without - single) ** 2 / 4 + size * upload[:, None])
-            together += (single + without) / 2
-            price[:, o] = np.maximum(together, floor_s) @ sets.weight - base
-        waits = own_slope / np.where(slope > 0, slope, 1.0)
-        late = np.where(time > floor_s, sets.weight, 0.0)
-        return Prices(float(np.maximum(time, floor_s) @ sets.weight), price, waits @ late)
-
-
-def _load(airtime: Floats, tau_s: Floats, time_s: Floats) -> tuple[Floats, Floats]:
-    """Sum of t/(T - tau) over the members of each set, and of t/(T - tau)^2. [sets]"""
-    gap = np.where(airtime > 0, time_s - tau_s[:, None], 1.0)
-    load = airtime / gap
-    return load.sum(axis=0), (load / gap).sum(axis=0)
+    def _with_delays(
+        self, members: Floats, tau_s: Floats, upload_s: Floats, delay_s: Floats | float
+    ) -> Floats:
+        """Event by event: with m senders an upload goes on at the pace 1 / (delay + m t)."""
+        tau = np.where(members > 0, columns(tau_s), np.inf)
+        delay, band = columns(delay_s), columns(upload_s)
+        left, now = members.copy(), np.where(members.any(axis=0), tau.min(axis=0), np.inf)
+        end = np.zeros(members.shape[1])
+        while np.isfinite(now).any():
+            sends = (left > 0) & (tau <= now)
+            needs = np.where(sends, left * (delay + sends.sum(axis=0) * band), np.inf)
+            next_s = np.where((left > 0) & (tau > now), tau, np.inf).min(axis=0)
+            gap = next_s - np.where(np.isfinite(now), now, 0.0)
+            first = needs.min(axis=0)
+            running, step = np.isfinite(first), np.minimum(first, gap)
+            end = np.where(running, now + step, end)
+            left = np.where(sends, left * (1.0 - np.where(running, step, 0.0) / needs), left)
+            left[sends & (needs <= step)] = 0.0
+            now = np.where(running & (step < gap), now + step, next_s)
+        return end
 
 
 def overlap_s(own_s: Floats, others_s: Floats, weight: Floats) -> Floats:
@@ -236,10 +151,29 @@ def overlap_s(own_s: Floats, others_s: Floats, weight: Floats) -> Floats:
     With transfers of equal share that start together, one that takes d seconds alone ends after
     sum_i min(d_i, d), itself included (processor sharing). With weight_i = q_i this is the mean
     wait for the others; with lateness as weight, what a client's transfer adds to the others' end.
+    Of very many, those within a hundredth of one another are taken as equal.
     """
+    if len(others_s) > _EXACT_OVERLAPS:
+        return _binned_overlap_s(own_s, others_s, weight)
     order = np.argsort(others_s)
     ordered = others_s[order]
     below = np.concatenate(([0.0], np.cumsum((weight * others_s)[order])))
     above = np.concatenate((np.cumsum(weight[order][::-1])[::-1], [0.0]))
     place = np.searchsorted(ordered, own_s)
     return np.asarray(below[place] + above[place] * own_s, dtype=np.float64)
+
+
+def _binned_overlap_s(own_s: Floats, others_s: Floats, weight: Floats) -> Floats:
+    """As `overlap_s`, from counts in bins of the logarithm, 1% wide."""
+    low = float(others_s.min())
+    top = int(np.log(others_s.max() / low) / _BIN) + 1
+
+    def place(values_s: Floats) -> Ints:
+        bins = np.floor(np.log(values_s / low) / _BIN)
+        return np.asarray(np.clip(bins, -1, top).astype(np.int64) + 1)
+
+    others = place(others_s)
+    below = np.cumsum(np.bincount(others, weight * others_s, top + 2))
+    above = weight.sum() - np.cumsum(np.bincount(others, weight, top + 2))
+    own = place(own_s)
+    return np.asarray(below[own] + above[own] * own_s, dtype=np.float64)

@@ -80,6 +80,7 @@ ROUNDS = _schema(
         *("relative_rounds", _FLOAT, ""),
         "Predicted rounds to a target over those of full participation at full rank.",
     ),
+    _column("update_norm", _FLOAT, "", "Norm of the aggregated update, before the server's step."),
     _column("mean_rank", _FLOAT, "", "Mean rank that the participants trained."),
     _column("mean_staleness", _FLOAT, "", "Mean staleness of the updates that were aggregated."),
     _column("downlink_bits", _FLOAT, "bit", "Bits downloaded, unfinished transfers included."),
