@@ -182,7 +182,7 @@ def test_what_stays_on_a_device_is_there_for_its_next_job(small, monkeypatch):
     monkeypatch.setattr(
         FedSa,
         "update",
-        lambda self, m, job, r: events.append(("update", job.client)) or update(self, m, job, r),
+        lambda self, job, s, r: events.append(("update", job.client)) or update(self, job, s, r),
     )
     trace = simulate(
         small(

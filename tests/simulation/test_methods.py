@@ -110,7 +110,12 @@ def test_planners_know_what_clients_have_missed():
 @pytest.mark.parametrize("kind", ["full", "adaptive"])
 def test_pruned_clients_send_less(small, kind: str):
     """Also where a strategy goes on with a plan that was made before they pruned."""
-    options = {"full": "", "adaptive": "participation: {pilot_rounds: 1, replan_every: 4},"}[kind]
+    options = {
+        "full": "",
+        "adaptive": "participation: {pilot_rounds: 1, "
+        "replan_every: 4, replan_change: 99, opportunistic: false}, "
+        "server: {variance_reduction: none},",
+    }[kind]
     adapter = "adapter: {method: hetlora, pruning: 0.5, sketch: off}"
     scenario = small("stop={rounds: 8}", f"strategy={{kind: {kind}, {options} {adapter}}}")
     run, workload = simulate(scenario), shared_learner(scenario).workload

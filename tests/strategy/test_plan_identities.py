@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
+from wirelessfl.strategy.mean_field import mean_field_s
 from wirelessfl.strategy.observation import Floats
-from wirelessfl.strategy.planner import mean_field_s
-from wirelessfl.strategy.round_time import EqualFinish, SharingTime, WorkConserving, every_set
+from wirelessfl.strategy.participant_sets import every_set
+from wirelessfl.strategy.round_time import WorkConserving
+from wirelessfl.strategy.uplink_time import EqualFinish, SharingTime
 
 seeds = st.integers(0, 10**6)
 RULES = [WorkConserving(), EqualFinish()]

@@ -80,6 +80,13 @@ def test_default_ranges_are_the_step_and_how_many_take_part(scenario: Scenario) 
         Range("server.step_max", 0.75, 12.0, whole=False)
     ]
     assert [one.path for one in default_ranges(scenario.with_strategy("full"))] == ["server.step"]
+    assert default_ranges(scenario.with_strategy("fedasync")) == [
+        Range("mixing.alpha", 0.15, 1.0, whole=False),
+        Range("participation.concurrency", 1.0, 20.0, whole=True),
+    ]
+    assert [one.path for one in default_ranges(scenario.with_strategy("fedbuff"))] == [
+        *("server.step", "participation.concurrency", "buffer")
+    ]
 
 
 def test_tuning_comes_near_the_best_settings(scenario: Scenario, runs: list[Member]) -> None:

@@ -148,7 +148,7 @@ class Scenario(Config):
                         (*path, "server", field),
                         "works on a sum of updates, and the method "
                         f"{strategy.adapter.method!r} does not add them up; it goes with: "
-                        f"{', '.join(SUMS)}",
+                        f"{', '.join(SUMS)}; write {field}: {neutral}",
                     )
         if why := self._not_private(strategy):
             raise MisfitError(path, why)

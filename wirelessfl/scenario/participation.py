@@ -143,8 +143,8 @@ class PlannedParticipation(Config):
     replan_every: int = Field(
         5,
         ge=1,
-        description="Rounds that a plan holds at most if it is not opportunistic, counted from the "
-        "end of the pilot.",
+        description="Rounds after which planning starts from scratch at the latest, counted from "
+        "the end of the pilot; an opportunistic plan follows the one before until then.",
     )
     oracle: bool = Field(
         False,
@@ -154,8 +154,8 @@ class PlannedParticipation(Config):
     replan_change: float = Field(
         0.1,
         gt=0,
-        description="A plan ends early when the time to the target that it promises has changed "
-        "by this share, as estimates sharpen or channels move.",
+        description="A plan that is not opportunistic ends early when the time to the target that "
+        "it promises has changed by this share, as estimates sharpen or channels move.",
     )
 
 

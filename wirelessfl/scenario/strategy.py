@@ -38,7 +38,9 @@ class Adaptive(Preset):
     )
     adapter: PlannedAdapter = Field(PlannedAdapter(), description="Ranks trained and sent.")
     bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
-    server: PlannedStep = Field(PlannedStep(), description="Server step.")
+    server: PlannedStep = Field(
+        PlannedStep(variance_reduction="fitted"), description="Server step, and its memories."
+    )
 
     @model_validator(mode="after")
     def _oracle_sees_updates(self) -> Adaptive:

@@ -25,7 +25,6 @@ from wirelessfl.strategy.planner import marginal_price
 from wirelessfl.strategy.problem import Problem
 from wirelessfl.strategy.round_model import expected_round_s, round_model
 
-PLANNERS = {"marginal_price": marginal_price, "mean_field": mean_field}
 # Ranks the planner weighs per client, evenly spaced in log scale from k_min to the full rank.
 RANK_OPTIONS = 6
 # Rounds lost to training few ranks, 1 + DRIFT (rho - 1) with rho = gamma/k. Measured with LoRA of
@@ -49,20 +48,25 @@ class AdaptiveStrategy(Strategy):
         self._planned_round = 0
 
     def plan(self, observation: Observation) -> Plan:
-        """A pilot plan (anew every round), the current plan, or a new one when it is due."""
-        participation = self._config.participation
-        seen = self._knowledge.correct(observation, now=participation.opportunistic)
-        pilot = seen.round < participation.pilot_rounds
-        if self._plan is None or pilot or self._due(seen, self._plan):
-            self._plan, self._planned_round = self._new_plan(seen, pilot), seen.round
+        """A pilot plan (anew every round), the current plan, or the next one.
+
+        When a plan is over the search begins from scratch; where it only follows the channel of a
+        round, from the plan of the round before.
+        """
+        opportunistic = self._config.participation.opportunistic
+        seen = self._knowledge.correct(observation, now=opportunistic)
+        if self._plan is None or self._over(seen, self._plan):
+            self._plan, self._planned_round = self._new_plan(seen, None), seen.round
+        elif opportunistic:
+            self._plan = self._new_plan(seen, self._plan)
         return self._plan
 
-    def _due(self, seen: Observation, plan: Plan) -> bool:
-        """Whether a plan is over: too old, a pilot's, or promising something else by now."""
+    def _over(self, seen: Observation, plan: Plan) -> bool:
+        """Whether a plan is a pilot's, too old, or promises something else by now."""
         participation = self._config.participation
-        over = seen.round - self._planned_round >= participation.replan_every
-        if over or participation.opportunistic or plan.phase == "pilot":
-            return True
+        old = seen.round - self._planned_round >= participation.replan_every
+        if old or plan.phase == "pilot" or participation.opportunistic:
+            return old or plan.phase == "pilot"
         now = self._promise(seen, plan)
         before = plan.expected_round_s * plan.relative_rounds
         after = now.expected_round_s * now.relative_rounds
@@ -93,17 +97,21 @@ class AdaptiveStrategy(Strategy):
         self._plan = plan and Plan(**{**plan, "q": np.array(plan["q"]), "k": np.array(plan["k"])})
         self._planned_round = state["planned_round"]
 
-    def _new_plan(self, seen: Observation, pilot: bool) -> Plan:
+    def _new_plan(self, seen: Observation, last: Plan | None) -> Plan:
         """Plan the reachable clients; the others stay out until the next plan."""
+        pilot = seen.round < self._config.participation.pilot_rounds
         reachable = seen.reachable() & seen.included
         q = np.zeros(seen.clients)
         k = fixed_rank(self._config.adapter, seen)
         if reachable.any():
             rows = np.flatnonzero(reachable)
             some, survival = seen.only(rows), self._knowledge.survival[rows]
-            noise = self._knowledge.noise.noise(seen.weights)[rows]
-            decide = self._pilot if pilot else self._optimise
-            q[rows], k[rows] = decide(some, survival, noise)
+            if pilot:
+                q[rows], k[rows] = self._pilot(some, survival)
+            else:
+                noise = self._knowledge.noise.noise(seen.weights)[rows]
+                start = None if last is None else (last.q[rows], last.k[rows])
+                q[rows], k[rows] = self._optimise(some, survival, noise, start)
         bare = Plan(q=q, k=k, server_step=0.0, expected_round_s=0.0)
         return self._promise(seen, replace(bare, phase="pilot" if pilot else "planned"))
 
@@ -130,14 +138,20 @@ class AdaptiveStrategy(Strategy):
         capped = seen.weights / (participation.max_weight * survival)
         return np.clip(capped, participation.q_min, 1.0)
 
-    def _pilot(self, seen: Observation, survival: Floats, _: Floats) -> tuple[Floats, Ints]:
+    def _pilot(self, seen: Observation, survival: Floats) -> tuple[Floats, Ints]:
         """Data-proportional participation at the largest rank."""
         expected = min(self._config.participation.pilot_expected, seen.clients)
         q = np.maximum(proportional_q(seen.weights, expected), self._floor(seen, survival))
         return q, fixed_rank(self._config.adapter, seen)
 
-    def _optimise(self, seen: Observation, survival: Floats, noise: Floats) -> tuple[Floats, Ints]:
-        """The planner's q and k."""
+    def _optimise(
+        self,
+        seen: Observation,
+        survival: Floats,
+        noise: Floats,
+        start: tuple[Floats, Ints] | None,
+    ) -> tuple[Floats, Ints]:
+        """The planner's q and k, searched for from `start` if that is given."""
         ranks = self._rank_options(seen)
         rho = seen.rank / ranks
         problem = Problem(
@@ -150,7 +164,11 @@ class AdaptiveStrategy(Strategy):
             expected_max=self._config.participation.expected_max or np.inf,
             budgets=budgets(seen, self._config.participation, self.bandwidth, ranks),
         )
-        q, option = PLANNERS[self._config.participation.planner](problem)
+        if self._config.participation.planner == "mean_field":
+            q, option = mean_field(problem)
+        else:
+            near = start and (start[0], np.abs(ranks - start[1][:, None]).argmin(axis=1))
+            q, option = marginal_price(problem, near)
         return q, ranks[np.arange(len(q)), option]
 
     def _rank_options(self, observation: Observation) -> Ints:

@@ -27,7 +27,9 @@ MOVING = 0.3
 BISECTIONS = 40
 
 
-def marginal_price(problem: Problem) -> tuple[Floats, Ints]:
+def marginal_price(
+    problem: Problem, last: tuple[Floats, Ints] | None = None
+) -> tuple[Floats, Ints]:
     """Fixed point of q_n = clip(sqrt(noise_n (t_s + E[T]) / (R (price_n + nu))), floor, ceiling).
 
     At a minimum the relative saving in rounds of a little more participation equals its relative
@@ -35,10 +37,15 @@ def marginal_price(problem: Problem) -> tuple[Floats, Ints]:
     steps from four starts (mean field, and the best of a few plans of simple families); the best
     iterate seen is returned, so it never loses to its starts.
 
+    Args:
+        problem: What to minimise.
+        last: A plan of a problem much like this one, from which alone the steps start then.
+
     Returns:
         q [clients] and the option of each client [clients].
     """
-    starts = [problem.within(*plan) for plan in (mean_field(problem), *_proportional(problem))]
+    guesses = [last] if last else [mean_field(problem), *_proportional(problem)]
+    starts = [problem.within(*plan) for plan in guesses]
     if len(problem.floor) > MANY:
         starts = [min(starts, key=lambda plan: problem.cost(*plan))]
     found = [_descend(problem, *plan) for plan in starts]

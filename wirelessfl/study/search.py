@@ -54,7 +54,9 @@ class Trial:
 
 
 # How many take part, in the words of the strategies that have a say in it.
-LEVELS = ("participation.expected", "participation.draws", "participation.concurrency")
+LEVELS = ("participation.expected", "participation.concurrency", "buffer")
+# Steps, and the largest that means something.
+STEPS = {"server.step": math.inf, "server.step_max": math.inf, "mixing.alpha": 1.0}
 
 
 def default_ranges(scenario: Scenario) -> list[Range]:
@@ -64,9 +66,13 @@ def default_ranges(scenario: Scenario) -> list[Range]:
     one client to all of them.
     """
     tuned = scenario.strategy.model_dump()
-    coupled = value_of(tuned, "server.step") == "coupled"
-    step = "server.step_max" if coupled else "server.step"
-    ranges = [Range(step, value_of(tuned, step) / 4, value_of(tuned, step) * 4, whole=False)]
+    ranges = []
+    for path, highest in STEPS.items():
+        step = value_of(tuned, path)
+        if isinstance(step, float):
+            ranges.append(Range(path, step / 4, min(step * 4, highest), whole=False))
+    if value_of(tuned, "server.step") != "coupled":
+        ranges = [one for one in ranges if one.path != "server.step_max"]
     for path in LEVELS:
         level = value_of(tuned, path)
         if level is not None:
