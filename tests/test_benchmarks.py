@@ -57,7 +57,7 @@ def test_the_bare_loop_does_what_the_engines_do(script):
     bare = learning.Bare("encoder", 4, small=True)
     learner, _ = learning.build("encoder", "cohort", 4, small=True)
     work = learning.jobs(learner, 3)
-    updates = learner.train(work, {0: learner.initial})
+    updates = learner.train(work, {0: learner.initial}, learner.method())
     for job, update in zip(work, updates, strict=True):
         [changes] = bare.train([bare.rows(job.client)])
         norms = [float((change**2).sum()) for change in changes]

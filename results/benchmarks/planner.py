@@ -43,6 +43,7 @@ def observed(clients: int) -> Observation:
         download_bits_per_rank=1e6,
         upload_fixed_bits=1e5,
         upload_bits_per_rank=1e6,
+        download_missed_bits=np.zeros(clients),
         cell=np.zeros(clients, dtype=np.int64),
         backhaul_bps=np.full(clients, np.inf),
         uplink_hz=125e3 * clients,
@@ -53,6 +54,7 @@ def observed(clients: int) -> Observation:
         downlink_rate_of=downlink.__getitem__,
         compute_fixed_s=np.exp(rng.uniform(np.log(2), np.log(20), clients)),
         compute_per_rank_s=np.exp(rng.uniform(np.log(0.02), np.log(0.2), clients)),
+        latency_s=np.zeros(clients),
         server_overhead_s=0.5,
     )
 

@@ -1,6 +1,6 @@
 """Every strategy on three digits scenarios, all tuned with one budget: who arrives first?
 
-For each scenario and strategy: `TRIALS` settings (step and participation level) on the tuning seed,
+For each scenario and strategy: `TRIALS` settings (step and participation level) on the tuning seeds,
 then the best of them on five other seeds. Writes tuning/SCENARIO/STRATEGY.csv with every trial,
 runs.csv with every run, table.csv and table.md with time to target and its ratio to that of
 `adaptive`, and a picture for each scenario. What is already there is not run again.
@@ -31,7 +31,7 @@ STRATEGIES = (
     *("fedasync", "fedbuff"),
 )
 OURS = "adaptive"
-TUNING_SEEDS = (100,)
+TUNING_SEEDS = (100, 101)
 SEEDS = (0, 1, 2, 3, 4)
 TRIALS = 8
 
