@@ -84,3 +84,8 @@ def test_noise_of_a_pilot_does_not_count_twice():
 )
 def test_a_share_is_always_a_share(ratio: float, variance_ratio: float, share: float):
     assert sampling_share(ratio, variance_ratio) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("pilots", [([], []), ([2.0, 1.0], []), ([], [2.0, 1.0])])
+def test_pilots_of_which_nothing_arrived_say_nothing(pilots: tuple[list[float], list[float]]):
+    assert np.isnan(rounds_ratio(*pilots))

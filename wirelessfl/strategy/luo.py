@@ -56,12 +56,16 @@ def optimal_odds(variance: Floats, time_s: Floats, constant: float) -> Floats:
 
 
 def rounds_ratio(first: Sequence[float], second: Sequence[float]) -> float:
-    """How many times the rounds of the second the first pilot needs; nan if one makes no progress.
+    """How many times the rounds of the second the first pilot needs.
+
+    NaN if one makes no progress, or nothing ever came of it.
 
     Args:
         first: Training loss as each round of the pilot began. [rounds]
         second: The same of the other, from the same model. [rounds]
     """
+    if not (len(first) and len(second)):
+        return float("nan")
     lowest = [np.minimum.accumulate(losses) for losses in (first, second)]
     top, bottom = min(low[0] for low in lowest), max(low[-1] for low in lowest)
     if bottom >= top:
