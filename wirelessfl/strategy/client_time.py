@@ -1,7 +1,8 @@
-"""What a round with one client among m others would take it: A_n = compute_n + m (d_n + t_n).
+"""What a round among m participants would take a client: A_n = compute_n + 2 l_n + m (d_n + t_n).
 
 d_n and t_n are download and upload with the whole bandwidth, of which each of m has a part; of the
-m, those in other cells have bandwidth of their own. (`reconstructed`)
+m, those in other cells have bandwidth of their own. l_n is the latency behind its cell, there and
+back. (`reconstructed`)
 """
 
 from __future__ import annotations
@@ -27,5 +28,5 @@ def client_time_s(observation: Observation, k: Ints, participants: float) -> Flo
         air_s = downloaded / seen.downlink_rate_bps * (seen.downlink_share_hz / seen.downlink_hz)
         air_s += uploaded / seen.uplink_rate_bps * (seen.uplink_share_hz / seen.uplink_hz)
     wire_s = (downloaded + uploaded) / seen.backhaul_bps
-    compute_s = seen.compute_s(np.arange(seen.clients), k) + seen.latency_s
-    return np.asarray(compute_s + together * (air_s + wire_s), dtype=np.float64)
+    alone_s = seen.compute_s(np.arange(seen.clients), k) + 2.0 * seen.latency_s
+    return np.asarray(alone_s + together * (air_s + wire_s), dtype=np.float64)
