@@ -46,8 +46,9 @@ def participation_j(
 ) -> Floats:
     """Predicted energy of one participation: receiving, training, sending. [clients, options]
 
-    Links are taken as shared evenly by `senders` clients; where shares let all finish together,
-    everybody sends for the mean of these times, or as long as it would alone. With limited power
+    A client listens from the start, also while its download is in the wire. Links are taken as
+    shared evenly by `senders` clients; where shares let all finish together, everybody sends for
+    the mean of these times, or as long as it would alone. With limited power
     (`power_mode: total`) a client radiates all of it while it sends; otherwise in proportion to its
     share, so that the amplifier takes what it would alone and only the circuit runs longer.
 
@@ -69,7 +70,7 @@ def participation_j(
     radiating_s = sending_s if observation.uplink_efficiency_of is not None else band
     training_j = powers.compute_fixed_j[:, None] + ranks * powers.compute_per_rank_j[:, None]
     return np.asarray(
-        powers.receive_w[:, None] * senders * model.download_s
+        powers.receive_w[:, None] * (senders * model.download_s + observation.latency_s[:, None])
         + training_j
         + powers.amplifier_w * radiating_s
         + powers.circuit_w * sending_s
