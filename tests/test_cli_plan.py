@@ -80,6 +80,8 @@ def test_norms_of_a_finished_run_change_the_plan(small_file: Path, tmp_path: Pat
     [
         (("--from", "nowhere"), "nowhere holds no finished run"),
         (("--strategy", "no-such"), "no-such"),
+        (("--strategy", "fedbuff"), "'fedbuff' is asynchronous and has no rounds to plan"),
+        (("--strategy", "fedasync"), "'fedasync' is asynchronous and has no rounds to plan"),
         (("--set", "strategy={kind: adaptive, participation: {expected_max: 0.001}}"),
          "expected_max is 0.001, but q_min and max_weight ask for"),
         (("--set", "strategy={kind: adaptive, participation: {energy_budget: {}}}"),
@@ -93,3 +95,10 @@ def test_what_cannot_be_planned_is_one_clear_error(
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_draws_with_replacement_are_planned_before_any_pilot(small_file: Path, tmp_path: Path):
+    found = planned(tmp_path, small_file, "--set",
+                    "strategy={kind: fixed_k, participation: {expected: 3}}")  # fmt: skip
+    assert 0 < found["expected_participants"] < 3  # some are drawn twice

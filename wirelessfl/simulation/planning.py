@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario
+from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
 from wirelessfl.scenario.participation import PlannedParticipation
 from wirelessfl.simulation.engine import workload_of
 from wirelessfl.simulation.memory import memory_gate
@@ -113,8 +114,14 @@ def plan_scenario(scenario: Scenario, run: Path | None = None) -> Outlook:
             was ever trained.
 
     Raises:
-        InputError: As `simulate`, if nobody can be reached, or the run is of other clients.
+        InputError: As `simulate`, if nobody can be reached, the run is of other clients, or the
+            strategy is asynchronous.
     """
+    if isinstance(scenario.strategy, FedAsync | FedBuff):
+        raise InputError(
+            f"strategy {scenario.strategy.kind!r} is asynchronous and has no rounds to plan; "
+            "choose another kind, e.g. uniform, or time it with `wirelessfl run --timing-only`"
+        )
     world = build_world(scenario)
     workload = workload_of(scenario)
     observer = Observer(world, workload, memory_gate(world.fleet, workload))
