@@ -179,3 +179,18 @@ def test_an_oracle_knows_the_ratio_exactly() -> None:
     variance = np.sum(weights**2 * (1 / q - 1) * (updates**2).sum(axis=1))
     assert true.noise(weights) @ (1 / q - 1) == pytest.approx(variance / (mean @ mean))
     assert true.error(weights, q) == 0.0
+
+
+def test_an_oracle_goes_on_from_its_state() -> None:
+    knowledge, resumed = Knowledge(9), Knowledge(9)
+    seen = replace(observation(1, 9), true_updates=lambda: TrueUpdates(np.arange(1.0, 10), 2.0))
+    knowledge.correct(seen, now=True)
+    chosen = strategy(9, "uniform", participation={"expected": 4})
+    knowledge.learn(feedback(chosen.plan(seen), seen))
+    resumed.restore(json.loads(json.dumps(knowledge.state())))
+    ours, theirs = resumed.correct(seen, now=True), knowledge.correct(seen, now=True)
+    np.testing.assert_array_equal(ours.uplink_rate_bps, theirs.uplink_rate_bps)
+    np.testing.assert_array_equal(
+        resumed.noise.noise(seen.weights), knowledge.noise.noise(seen.weights)
+    )
+    assert resumed.noise.noise(seen.weights)[8] == seen.weights[8] ** 2 * 9.0 / 2.0

@@ -103,14 +103,11 @@ class NoiseEstimator:
 class TrueNoise:
     """The noise as an oracle sees it: everybody's updates of this very round, nothing estimated.
 
-    The same questions as `NoiseEstimator`, and nothing to keep from round to round.
+    It answers the questions of `NoiseEstimator`, and learns nothing.
     """
 
     def __init__(self, true: TrueUpdates) -> None:
         self._true = true
-
-    def observe(self, feedback: RoundFeedback, rank: int) -> None:
-        """An oracle has nothing to learn."""
 
     def noise(self, weights: Floats) -> Floats:
         """See `NoiseEstimator.noise`. [clients]"""
@@ -120,10 +117,3 @@ class TrueNoise:
     def error(self, weights: Floats, pi: Floats) -> float:
         """See `NoiseEstimator.error`: none."""
         return 0.0
-
-    def state(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Nothing."""

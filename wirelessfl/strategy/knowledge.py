@@ -28,11 +28,12 @@ class Knowledge:
     """Estimates of every client, sharpened by each round.
 
     Attributes:
-        noise: Update norms, and the noise-to-signal ratio they make.
+        noise: Update norms, and the noise-to-signal ratio they make; an oracle's, if it is shown.
     """
 
     def __init__(self, clients: int) -> None:
-        self.noise: NoiseEstimator | TrueNoise = NoiseEstimator(clients)
+        self._measured = NoiseEstimator(clients)
+        self.noise: NoiseEstimator | TrueNoise = self._measured
         self._uplink, self._downlink = ReportMemory(clients), ReportMemory(clients)
         self._compute = RunningMeans(clients, prior=1.0, memory=MEMORY)
         self._asked, self._arrived = np.zeros((2, clients))
@@ -63,7 +64,7 @@ class Knowledge:
     def learn(self, feedback: RoundFeedback) -> None:
         """Take in a finished round."""
         assert self._last is not None, "a round begins with an observation"
-        self.noise.observe(feedback, self._last.rank)
+        self._measured.observe(feedback, self._last.rank)
         clients = feedback.clients
         reported_s = self._last.compute_s(clients, feedback.k)
         works = reported_s > 0
@@ -81,7 +82,7 @@ class Knowledge:
     def state(self) -> dict[str, Any]:
         """JSON values that `restore` takes."""
         return {
-            "noise": self.noise.state(),
+            "noise": self._measured.state(),
             "uplink": self._uplink.state(),
             "downlink": self._downlink.state(),
             "compute": self._compute.state(),
@@ -91,7 +92,7 @@ class Knowledge:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self.noise.restore(state["noise"])
+        self._measured.restore(state["noise"])
         self._uplink.restore(state["uplink"])
         self._downlink.restore(state["downlink"])
         self._compute.restore(state["compute"])
