@@ -65,3 +65,11 @@ def test_a_fixed_number_of_clients_is_whole(kind: str):
 def test_over_selection_shares_the_uplink_so_that_the_fast_arrive_first():
     assert scenario("kind: deadline").strategy.bandwidth.kind == "equal_share"
     assert scenario("kind: oort").strategy.bandwidth.kind == "work_conserving"
+
+
+@pytest.mark.parametrize("kind", ["adaptive", "adaptive-paper"])
+def test_an_oracle_sees_updates_and_not_what_memories_leave_of_them(kind: str):
+    with pytest.raises(InputError, match=r"participation\.oracle"):
+        scenario(f"kind: {kind}, participation: {{oracle: true}}, "
+                 "server: {variance_reduction: fedvarp}")  # fmt: skip
+    scenario(f"kind: {kind}, participation: {{oracle: true}}, server: {{variance_reduction: none}}")

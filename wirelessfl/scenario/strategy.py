@@ -6,7 +6,7 @@ A strategy is four independent choices (participation, adapter, bandwidth, serve
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,22 +28,19 @@ from wirelessfl.scenario.server_step import PlannedStep
 from wirelessfl.scenario.sharing import EqualFinish, SharingConfig, WorkConserving
 
 
-class Adaptive(Preset):
-    """Participation, ranks and step planned together from what the server measures."""
+class Planned(Preset):
+    """Base of strategies that plan participation and ranks by what updates and rounds show."""
 
     learns_from: ClassVar[Literal["", "norms", "losses"]] = "norms"
-    kind: Literal["adaptive"] = "adaptive"
     participation: PlannedParticipation = Field(
         PlannedParticipation(), description="How participation is planned."
     )
     adapter: PlannedAdapter = Field(PlannedAdapter(), description="Ranks trained and sent.")
     bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
-    server: PlannedStep = Field(
-        PlannedStep(variance_reduction="fitted"), description="Server step, and its memories."
-    )
+    server: PlannedStep = Field(PlannedStep(), description="Server step.")
 
     @model_validator(mode="after")
-    def _oracle_sees_updates(self) -> Adaptive:
+    def _oracle_sees_updates(self) -> Self:
         if self.participation.oracle and self.server.variance_reduction != "none":
             raise ValueError(
                 "participation.oracle shows the norms of updates, not of what is left of them "
@@ -52,17 +49,23 @@ class Adaptive(Preset):
         return self
 
 
-class AdaptivePaper(Preset):
+class Adaptive(Planned):
+    """Participation, ranks and step planned together from what the server measures."""
+
+    kind: Literal["adaptive"] = "adaptive"
+    server: PlannedStep = Field(
+        PlannedStep(variance_reduction="fitted"), description="Server step, and its memories."
+    )
+
+
+class AdaptivePaper(Planned):
     """As arXiv 2505.23555, reconstructed: mean-field planner and equal-finish bandwidth."""
 
-    learns_from: ClassVar[Literal["", "norms", "losses"]] = "norms"
     kind: Literal["adaptive-paper"] = "adaptive-paper"
     participation: PaperParticipation = Field(
         PaperParticipation(), description="How participation is planned."
     )
-    adapter: PlannedAdapter = Field(PlannedAdapter(), description="Ranks trained and sent.")
     bandwidth: SharingConfig = Field(EqualFinish(), description="Uplink sharing rule.")
-    server: PlannedStep = Field(PlannedStep(), description="Server step.")
 
 
 StrategyConfig = Annotated[

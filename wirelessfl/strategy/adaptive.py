@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper
+from wirelessfl.scenario.strategy import Planned
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank, proportional_q
 from wirelessfl.strategy.bound import bound_terms
@@ -37,9 +37,7 @@ DRIFT = 0.5
 class AdaptiveStrategy(Strategy):
     """Plans participation, ranks and step from measured noise and predicted round times."""
 
-    needs_norms = True
-
-    def __init__(self, config: Adaptive | AdaptivePaper, clients: int) -> None:
+    def __init__(self, config: Planned, clients: int) -> None:
         self.bandwidth = config.bandwidth
         self.oracle = config.participation.oracle
         self._config = config

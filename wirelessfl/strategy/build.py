@@ -12,7 +12,7 @@ from wirelessfl.scenario.baselines import (
     Oort,
     Statistical,
 )
-from wirelessfl.scenario.strategy import Adaptive, AdaptivePaper, StrategyConfig
+from wirelessfl.scenario.strategy import Planned, StrategyConfig
 from wirelessfl.strategy.adaptive import AdaptiveStrategy
 from wirelessfl.strategy.asynchronous import build_asynchronous
 from wirelessfl.strategy.base import Strategy
@@ -31,7 +31,7 @@ def build_strategy(config: StrategyConfig, clients: int) -> Strategy:
     """
     if isinstance(config, FedAsync | FedBuff):
         return build_asynchronous(config, clients)
-    if isinstance(config, Adaptive | AdaptivePaper):
+    if isinstance(config, Planned):
         return AdaptiveStrategy(config, clients)
     expected = float(clients) if isinstance(config, Full) else config.participation.expected
     if expected > clients:
