@@ -172,7 +172,10 @@ class Observation:
         return (self.uplink_rate_bps > 0) & (self.downlink_rate_bps > 0)
 
     def only(self, rows: Ints) -> Observation:
-        """The observation of the clients at these rows; their weights keep their values."""
+        """The observation of the clients at these rows; their weights keep their values.
+
+        Without true updates, whose total is everybody's.
+        """
         efficiency_of = self.uplink_efficiency_of
         return replace(
             self,
@@ -190,6 +193,7 @@ class Observation:
             uplink_efficiency_of=efficiency_of
             and (lambda clients, share_hz: efficiency_of(rows[clients], share_hz)),
             powers=self.powers and self.powers.only(rows),
+            true_updates=None,
         )
 
 
