@@ -277,7 +277,11 @@ def test_a_resumed_baseline_goes_on_as_it_would_have(kind: str):
     expected = run(strategy(kind, 9, **FIXED[kind]), range(12))
     first, second = (strategy(kind, 9, **FIXED[kind]) for _ in range(2))
     run(first, range(7))
-    second.restore(json.loads(json.dumps(first.state())))
+    state = first.state()
+    saved = json.dumps(state)
+    run(first, range(7, 9))
+    assert json.dumps(state) == saved, "what was saved is not changed by what comes after"
+    second.restore(json.loads(saved))
     for ours, theirs in zip(run(second, range(7, 12)), expected[7:], strict=True):
         np.testing.assert_array_equal(ours.q, theirs.q)
         assert ours.restart == theirs.restart

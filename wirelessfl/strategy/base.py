@@ -33,12 +33,10 @@ class Strategy(ABC):
 
     Attributes:
         bandwidth: How the uplink is shared among the participants.
-        needs_norms: Whether `observe` reads the norms of the feedback.
         oracle: Whether it is shown everybody's true updates, which no server can know.
     """
 
     bandwidth: SharingConfig
-    needs_norms: bool = False
     oracle: bool = False
 
     @abstractmethod

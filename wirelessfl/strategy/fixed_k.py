@@ -26,8 +26,6 @@ from wirelessfl.strategy.sampling import with_replacement
 class FixedKStrategy(Strategy):
     """See the module; who reports no rate has no chance while it lasts."""
 
-    needs_norms = True
-
     def __init__(self, config: FixedK, clients: int) -> None:
         self.bandwidth = config.bandwidth
         self._config = config
@@ -90,7 +88,8 @@ class FixedKStrategy(Strategy):
 
     def state(self) -> dict[str, Any]:
         """Norms and pilots."""
-        return {"rank": self._rank, "norms": self._norms.state(), "losses": list(self._losses)}
+        losses = [list(pilot) for pilot in self._losses]
+        return {"rank": self._rank, "norms": self._norms.state(), "losses": losses}
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Strategy.restore`."""

@@ -25,8 +25,6 @@ class StatisticalStrategy(Strategy):
     G_n comes from the updates that arrived; who was never heard of counts as average.
     """
 
-    needs_norms = True
-
     def __init__(self, config: Statistical, clients: int) -> None:
         self.bandwidth = config.bandwidth
         self._config = config
