@@ -180,10 +180,14 @@ class Learner:
 
         Raises:
             DivergedError: A client's training was not finite, and that is to stop the run.
-            ValueError: A job names a client, rank or version that does not exist.
+            ValueError: A job names a client, rank or version that does not exist, or its model is
+                of another shape.
         """
         for job in jobs:
-            self._check(job, models, method)
+            self._check(job, models)
+        for version in {job.version for job in jobs}:
+            if method.adapter(models[version]).shape != (self.parameters,):
+                raise ValueError(f"version {version} is no vector of {self.parameters} parameters")
         order = sorted(
             range(len(jobs)), key=lambda i: (jobs[i].version, jobs[i].round, jobs[i].client)
         )
@@ -305,15 +309,13 @@ class Learner:
             written = (Path(folder) / CONFIG_NAME).read_bytes()
         return {SAFETENSORS_WEIGHTS_NAME: save(tensors, {"format": "pt"}), CONFIG_NAME: written}
 
-    def _check(self, job: GradientJob, models: Mapping[int, Vector], method: Method) -> None:
+    def _check(self, job: GradientJob, models: Mapping[int, Vector]) -> None:
         if not 0 <= job.client < self.clients:
             raise ValueError(f"{job}: there are {self.clients} clients")
         if not 1 <= job.rank <= self.rank:
             raise ValueError(f"{job}: the rank must be 1 to {self.rank}")
         if job.version not in models:
             raise ValueError(f"{job}: no model of that version was given")
-        if method.adapter(models[job.version]).shape != (self.parameters,):
-            raise ValueError(f"{job}: its model is not a vector of {self.parameters} parameters")
 
     def _work(self, job: GradientJob, model: Vector, method: Method) -> LocalWork:
         local = self._config.local
