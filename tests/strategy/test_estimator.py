@@ -123,3 +123,38 @@ def test_state_survives_json() -> None:
     copy.restore(json.loads(json.dumps(estimator.state())))
     assert copy.state() == estimator.state()
     np.testing.assert_array_equal(copy.noise(known.weights), estimator.noise(known.weights))
+
+
+def test_a_round_nobody_came_to_counts_with_what_is_remembered() -> None:
+    """Over all sets, the empty one too, ||U||^2 - sum w_n^2 ||c_n||^2 has the mean that it should.
+
+    U = sum a_n h_n + sum_S w_n c_n with c_n = delta_n - h_n gives
+    ||sum a_n delta_n||^2 - sum a_n^2 ||c_n||^2.
+    """
+    rng, q, a = np.random.default_rng(0), np.array([0.2, 0.4]), np.array([0.3, 0.7])
+    updates, remembered = rng.normal(2, 1, (2, 5)), rng.normal(2, 1, (2, 5))
+    left = updates - remembered
+
+    def round_of(members: list[int]) -> RoundFeedback:
+        who = np.array(members, dtype=np.int64)
+        weights, none = a[who] / q[who], np.zeros(len(who))
+        total = a @ remembered + weights @ left[who]
+        squared = (left[who] ** 2).sum(axis=1)
+        ranks = np.full(len(who), RANK)
+        return RoundFeedback(0, who, who, weights, q[who], ranks, squared, float(total @ total),
+                             none, none, none, 1.0)  # fmt: skip
+
+    def signal_after(members: list[int]) -> float:
+        """What the second of two rounds adds to the average of cross, in units of the level."""
+        estimator, cross = NoiseEstimator(2), []
+        for each in ([0, 1], members):
+            estimator.observe(round_of(each), RANK)
+            state = estimator.state()
+            cross.append(state["cross"][0])
+        return (cross[0] + (cross[1] - cross[0]) * state["rounds"]) * state["level"]
+
+    chance = {(): 0.8 * 0.6, (0,): 0.2 * 0.6, (1,): 0.8 * 0.4, (0, 1): 0.2 * 0.4}
+    mean = sum(p * signal_after(list(members)) for members, p in chance.items())
+    whole = a @ updates
+    truth = whole @ whole - np.sum(a**2 * (left**2).sum(axis=1))
+    assert mean == pytest.approx(truth)

@@ -11,7 +11,8 @@ E||U||^2 under full participation at full rank: the noise-scale argument of McCa
 * G_n^2 is kept relative to the population, g_n = G_n^2 / level, and drawn towards 1 by its
   credibility, so an unseen client counts as average and old values do not age when all shrink.
 * S = cross + sum a_n^2 G_n^2, with cross = sum over pairs of a_n a_m <D_n, D_m>. Every round gives
-  an unbiased sample of it, ||U||^2 - sum w_n^2 ||D_n||^2. Its average is floored at 0, the value
+  an unbiased sample of it, ||U||^2 - sum w_n^2 ||D_n||^2, also one to which nobody came: then U is
+  what the server remembers of its clients, if it does. Its average is floored at 0, the value
   for clients whose updates are unrelated; then NSR cannot exceed max_n 1/pi_n - 1.
 * Standard errors of g_n and of the average of cross make one of NSR, to first order.
 """
@@ -42,22 +43,18 @@ class NoiseEstimator:
         """Take in one round; `rank` is the adapter's full rank."""
         self._rounds = MEMORY * self._rounds + 1.0
         clients = feedback.clients
-        if not len(clients):
-            self._take(0.0)
+        if len(clients):
+            squared = feedback.squared_norms * feedback.k / rank
+            level = float(np.mean(squared / self.relative[clients]))
+            if self._level > 0:
+                level = self._level + (level - self._level) / self._rounds
+            self._level = level
+            if level > 0:
+                self._norms.observe(clients, squared / level)
+        if self._level == 0:
             return
-        squared = feedback.squared_norms * feedback.k / rank
-        level = float(np.mean(squared / self.relative[clients]))
-        if self._level > 0:
-            level = self._level + (level - self._level) / self._rounds
-        self._level = level
-        if level == 0:
-            return
-        self._norms.observe(clients, squared / level)
         noise = float(np.sum(feedback.weights**2 * feedback.squared_norms))
-        self._take((feedback.update_squared_norm - noise) / level)
-
-    def _take(self, cross: float) -> None:
-        """One more sample of cross / level."""
+        cross = (feedback.update_squared_norm - noise) / self._level
         self._cross += (cross - self._cross) / self._rounds
         self._cross_squared += (cross**2 - self._cross_squared) / self._rounds
 
