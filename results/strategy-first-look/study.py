@@ -1,8 +1,7 @@
 """Every strategy on three digits scenarios, all tuned with one budget: who arrives first?
 
-For each scenario and strategy: `TRIALS` settings (step and participation level) on two tuning seeds,
-then the best of them on five other seeds. Writes tuning/SCENARIO/STRATEGY.csv with every trial,
-
+For each scenario and strategy: `TRIALS` settings (step and participation level) on two tuning
+seeds, then the best of them on five others. Writes tuning/SCENARIO/STRATEGY.csv with every trial,
 runs.csv with every run, table.csv and table.md with time to target and its ratio to that of
 `adaptive`, and a picture for each scenario. What is already there is not run again.
 
