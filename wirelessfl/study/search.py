@@ -117,7 +117,7 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._even = optuna.samplers.QMCSampler(qmc_type="halton", seed=0)
+            self._even = optuna.samplers.QMCSampler(qmc_type="halton", scramble=True, seed=0)
             self._clever = optuna.samplers.TPESampler(seed=0, n_startup_trials=0)
         self._study = optuna.create_study(sampler=self._even)
         self._failed = optuna.trial.TrialState.FAIL
