@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint format pictures bench clean
+.PHONY: demo test check lint format pictures bench results clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## compare four strategies on the quickstart scenario
@@ -32,6 +32,11 @@ pictures: $(VENV)/.installed  ## draw the pictures of docs/physics.md and docs/t
 
 bench: $(VENV)/.installed  ## measure everything in docs/benchmarks.md anew (about 20 minutes)
 	$(BIN)/python results/benchmarks/run_all.py
+
+results: $(VENV)/.installed  ## run the studies of results/ anew (hours)
+	$(BIN)/python results/learning/study.py
+	$(BIN)/python results/prediction/study.py
+	$(BIN)/python results/strategy-first-look/study.py
 
 clean:  ## forget the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -26,6 +26,8 @@ class Merges:
 
     def missed_bits(self) -> NDArray[np.float64]:
         """Bits that would bring each client up to date. [clients]"""
+        if not self._merged:  # most methods merge nothing
+            return np.zeros(len(self._known))
         return self._workload.missed_bits(self._merged - self._known)
 
     def send(self, clients: Ints) -> None:

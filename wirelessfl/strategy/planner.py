@@ -48,12 +48,17 @@ def marginal_price(
     starts = [problem.within(*plan) for plan in guesses]
     if len(problem.floor) > MANY:
         starts = [min(starts, key=lambda plan: problem.cost(*plan))]
-    found = [_descend(problem, *plan) for plan in starts]
+    found = [_descend(problem, *plan, 1 if last else PATIENCE) for plan in starts]
     return problem.affordable(*min(found, key=lambda plan: plan[0])[1:])
 
 
-def _descend(problem: Problem, q: Floats, option: Ints) -> tuple[float, Floats, Ints]:
-    """Best (cost, q, option) met by the fixed-point iteration from one start."""
+def _descend(
+    problem: Problem, q: Floats, option: Ints, patience: int
+) -> tuple[float, Floats, Ints]:
+    """Best (cost, q, option) met by the fixed-point iteration from one start.
+
+    It ends after so many steps that brought less than a thousandth (one more in a crowd).
+    """
     rows = np.arange(len(q))
     best = (np.inf, q, option)
     stale, many = 0, len(q) > MANY
@@ -64,7 +69,7 @@ def _descend(problem: Problem, q: Floats, option: Ints) -> tuple[float, Floats, 
         stale = 0 if cost < best[0] * (1 - 1e-3) else stale + 1
         if cost < best[0]:
             best = (cost, q, option)
-        if stale == PATIENCE + many:
+        if stale == patience + many:
             break
         price = np.maximum(prices.price_s / prices.mean_s, np.finfo(float).tiny)
         if many:

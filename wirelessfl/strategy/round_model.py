@@ -133,7 +133,8 @@ def expected_ready_s(observation: Observation, participants: Ints, k: Ints) -> F
     alone_s += bits / observation.backhaul_bps[participants]
     download_s = np.empty(len(alone_s))
     for _, own in by_cell(observation.cell[participants]):
-        download_s[own] = overlap_s(alone_s[own], alone_s[own], np.ones(len(own)))
+        alone = alone_s[own]
+        download_s[own] = overlap_s(alone, alone, np.ones(len(own)))
     compute_s = observation.compute_s(participants, ranks) + observation.latency_s[participants]
     return np.asarray(download_s + compute_s, dtype=np.float64)
 

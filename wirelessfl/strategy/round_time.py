@@ -159,7 +159,11 @@ def overlap_s(own_s: Floats, others_s: Floats, weight: Floats) -> Floats:
     ordered = others_s[order]
     below = np.concatenate(([0.0], np.cumsum((weight * others_s)[order])))
     above = np.concatenate((np.cumsum(weight[order][::-1])[::-1], [0.0]))
-    place = np.searchsorted(ordered, own_s)
+    place = np.empty(own_s.shape, np.int64)
+    if own_s is others_s:  # the most common case: found in order, it is many times as fast
+        place[order] = np.searchsorted(ordered, ordered)
+    else:
+        place[...] = np.searchsorted(ordered, own_s)
     return np.asarray(below[place] + above[place] * own_s, dtype=np.float64)
 
 

@@ -123,7 +123,8 @@ class RoundModel:
         """Mean length of downloads that take so long alone, others' included. [clients]"""
         wait = (1 - q) * alone_s
         for own in self.cells:
-            wait[own] += overlap_s(alone_s[own], alone_s[own], q[own])
+            alone = alone_s[own]
+            wait[own] += overlap_s(alone, alone, q[own])
         return np.asarray(wait, dtype=np.float64)
 
     def durations_s(self, q: Floats, option: Ints) -> tuple[Floats, Floats]:
