@@ -5,7 +5,7 @@ clients together: equal steps, and equal samples a step. Each side takes the lea
 small grid that does best on a seed of its own; three other seeds are compared. For digits further
 settings take the causes of the difference apart. Writes learning.csv (every run) and summary.csv.
 
-    python results/learning/study.py            # both tasks; digits took about seven minutes of a busy core
+    python results/learning/study.py            # both tasks; digits takes about seven minutes
     python results/learning/study.py digits     # one of them; the other's rows are kept
 """
 
