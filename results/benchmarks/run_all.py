@@ -104,10 +104,10 @@ def _value(found: Mapping[str, Any]) -> str:
 def _also(found: Mapping[str, Any]) -> str:
     also = found["also"]
     if "cohort_client_steps_per_s" in also:
-        cohort, reference = (
-            also[f"{engine}_client_steps_per_s"] for engine in ("cohort", "reference")
+        cohort, reference, bare = (
+            also[f"{engine}_client_steps_per_s"] for engine in ("cohort", "reference", "bare")
         )
-        return f"; {cohort:.0f} against {reference:.0f} client-steps/s"
+        return f"; client-steps/s {cohort:.0f}, bare loop {bare:.0f}, reference {reference:.0f}"
     if "setup_s" in also:
         return f"; set-up {also['setup_s']:.2f} s, event loop {also['event_loop_s']:.2f} s"
     return ""
