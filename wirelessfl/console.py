@@ -22,6 +22,7 @@ from wirelessfl.scenario import Target
 from wirelessfl.simulation import Progress as RunProgress
 from wirelessfl.study import Study, Tuning
 from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.study.search import ranked
 from wirelessfl.trace import Trace
 
 console = Console(highlight=False, markup=False)
@@ -207,7 +208,7 @@ def print_tuning(tuning: Tuning, seeds: int) -> None:
         table.add_column(path, justify="right")
     table.add_column("reached", justify="right")
     table.add_column("time", justify="right")
-    for trial in sorted(tuning.trials, key=lambda one: (-one.reached, one.score_s, one.number)):
+    for trial in ranked(tuning.trials):
         bound = "> " if trial.reached < seeds else ""
         failed = math.isinf(trial.score_s)
         table.add_row(
@@ -218,9 +219,7 @@ def print_tuning(tuning: Tuning, seeds: int) -> None:
         )
     console.print(table)
     fields = " ".join(f"--set strategy.{path}={value:g}" for path, value in best.settings.items())
-    console.print(
-        f"best: --set strategy.kind={tuning.scenario.strategy.kind} {fields}", soft_wrap=True
-    )
+    console.print(f"best: --set strategy.kind={tuned.strategy.kind} {fields}", soft_wrap=True)
 
 
 def _interval(row: pd.Series, name: str, unit: str, show: Callable[[float], str]) -> str:

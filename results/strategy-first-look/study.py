@@ -21,10 +21,11 @@ from typing import Any
 import pandas as pd
 
 import wirelessfl as wfl
-from wirelessfl.scenario import Scenario, dump, loads
+from wirelessfl.scenario import Scenario, loads
 from wirelessfl.study import tune
-from wirelessfl.study.search import Trial, default_ranges
+from wirelessfl.study.search import Trial, default_ranges, ranked
 from wirelessfl.study.statistics import mean_interval, ratio_interval
+from wirelessfl.study.tuning import with_settings
 from wirelessfl.trace import Trace, plot_convergence
 
 HERE = Path(__file__).parent
@@ -57,7 +58,7 @@ def run(task: tuple[str, str]) -> tuple[list[dict[str, Any]], list[list[tuple[fl
     out = HERE / "tuning" / name
     tuning = tune(scenario, strategy, TRIALS, (TUNING_SEED,), ranges, out, jobs=1)
     best = min(
-        sorted(tuning.trials, key=lambda trial: (-trial.reached, trial.score_s))[:FINALISTS],
+        ranked(tuning.trials)[:FINALISTS],
         key=lambda trial: final_s(scenario, strategy, trial),
     )
     rows, curves = [], []
@@ -87,9 +88,8 @@ def run(task: tuple[str, str]) -> tuple[list[dict[str, Any]], list[list[tuple[fl
 
 def simulated(scenario: Scenario, strategy: str, trial: Trial, seed: int) -> Trace:
     """A run of a strategy with the settings of a trial."""
-    settings = {f"strategy.{path}": value for path, value in trial.settings.items()}
-    chosen = dump(scenario.with_strategy(strategy))
-    return wfl.simulate(loads(chosen, overrides={**settings, "seed": seed}))
+    chosen = with_settings(scenario.with_strategy(strategy), trial.settings)
+    return wfl.simulate(chosen.model_copy(update={"seed": seed}))
 
 
 def arrival_s(trace: Trace) -> float | None:

@@ -84,13 +84,13 @@ class BaseServer(ABC):
 
     def _work_of(self, round: int, clients: Ints, ranks: Ints, expected_ready_s: Floats) -> Work:
         """What the clients are asked to do, given the rank each trains. [n]"""
-        load, missed = self._workload, self._merges.missed_bits()
+        load, missed_bits = self._workload, self._merges.missed_bits(clients)
         self._merges.send(clients)
         return Work(
             round=round,
             clients=clients,
             ranks=ranks,
-            download_bits=load.download_bits(ranks) + missed[clients],
+            download_bits=load.download_bits(ranks) + missed_bits,
             upload_bits=load.upload_bits(ranks),
             flops=load.local_flops(clients, ranks),
             memory_traffic_bytes=load.local_bytes(clients, ranks),

@@ -24,11 +24,12 @@ class Merges:
         self._workload, self._merged = workload, 0
         self._known = np.zeros(len(workload.samples), np.int64)
 
-    def missed_bits(self) -> NDArray[np.float64]:
-        """Bits that would bring each client up to date. [clients]"""
+    def missed_bits(self, clients: Ints | slice = slice(None)) -> NDArray[np.float64]:
+        """Bits that would bring each of the clients up to date, everybody by default. [n]"""
+        known = self._known[clients]
         if not self._merged:  # most methods merge nothing
-            return np.zeros(len(self._known))
-        return self._workload.missed_bits(self._merged - self._known)
+            return np.zeros(len(known))
+        return self._workload.missed_bits(self._merged - known)
 
     def send(self, clients: Ints) -> None:
         """These clients are sent what they missed."""

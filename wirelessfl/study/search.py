@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,11 @@ class Trial:
     settings: Mapping[str, Value]
     reached: int
     score_s: float
+
+
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
+    """Trials from the best to the worst: that reached the target most often, then the fastest."""
+    return sorted(trials, key=lambda trial: (-trial.reached, trial.score_s, trial.number))
 
 
 # How many take part, in the words of the strategies that have a say in it.

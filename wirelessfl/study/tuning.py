@@ -18,7 +18,15 @@ from wirelessfl.scenario import Scenario, Target, dump, fingerprint, loads
 from wirelessfl.simulation import Progress
 from wirelessfl.simulation.world import check
 from wirelessfl.study.executor import Member, Outcome, run_members
-from wirelessfl.study.search import Range, Search, Trial, Value, default_ranges, number
+from wirelessfl.study.search import (
+    Range,
+    Search,
+    Trial,
+    Value,
+    default_ranges,
+    number,
+    ranked,
+)
 from wirelessfl.trace import Trace
 from wirelessfl.trace.files import whole_file
 
@@ -44,11 +52,7 @@ class Tuning:
     @property
     def best(self) -> Trial:
         """The trial that was fastest of those that reached the target most often."""
-        return _best(self.trials)
-
-
-def _best(trials: Sequence[Trial]) -> Trial:
-    return min(trials, key=lambda trial: (-trial.reached, trial.score_s, trial.number))
+        return ranked(self.trials)[0]
 
 
 def tune(
@@ -85,7 +89,7 @@ def tune(
         raise InputError("tuning needs stop.target, e.g. 'target: {metric: loss, below: 0.6}'")
     ranges = default_ranges(base) if ranges is None else list(ranges)
     for end in ("low", "high"):
-        check(_with(base, {one.path: number(one, getattr(one, end)) for one in ranges}))
+        check(with_settings(base, {one.path: number(one, getattr(one, end)) for one in ranges}))
     table = None if out is None else Path(out) / f"{strategy}.csv"
     what = fingerprint(base)[:16] + "".join(f"+{seed}" for seed in seeds)
     known = {} if table is None else _read(table, ranges, what)
@@ -96,7 +100,7 @@ def tune(
         new = {i: asked[i] for i in asked if i not in known or known[i].settings != asked[i]}
         members = {
             Member(f"{strategy} trial {i}", chosen.model_copy(update={"seed": seed}), None): i
-            for i, chosen in ((i, _cut(_with(base, new[i]), done)) for i in new)
+            for i, chosen in ((i, _cut(with_settings(base, new[i]), done)) for i in new)
             for seed in seeds
         }
         outcomes: dict[int, dict[int, Outcome]] = {i: {} for i in new}
@@ -113,8 +117,7 @@ def tune(
             search.tell(done[-1])
         if table is not None:
             _write(table, ranges, what, done)
-    best = _best(done)
-    return Tuning(strategy, tuple(done), _with(base, best.settings))
+    return Tuning(strategy, tuple(done), with_settings(base, ranked(done)[0].settings))
 
 
 def _trial(
@@ -125,7 +128,7 @@ def _trial(
     return Trial(index, settings, sum(reached for reached, _ in scores), mean_s)
 
 
-def _with(scenario: Scenario, settings: Mapping[str, Value]) -> Scenario:
+def with_settings(scenario: Scenario, settings: Mapping[str, Value]) -> Scenario:
     """The scenario with some fields of its strategy set, checked like any other scenario."""
     return loads(
         dump(scenario), overrides={f"strategy.{path}": value for path, value in settings.items()}
