@@ -27,12 +27,12 @@ INTRODUCTION = """# Benchmarks
 
 `make bench` measures all of this again and writes this page; the numbers with every repeat are in
 `results/benchmarks/*.json`. Each repeat is a process of its own. Given are the median of five
-repeats (three where one takes 20 s or more) and [smallest, largest]; peak memory is that of the
-whole process, the packages included (290 MiB for a whole run before anything is simulated, 175 MiB
-for a link). Times are of one process and one thread. A run's time is that of `simulate`, from the
-scenario to the finished trace, without importing packages or loading compiled loops (0.3 s). Tables
-for pandas are made when somebody looks at them; that time is in the JSON (`tables_s`), not in these
-figures.
+repeats (three where one takes 20 s or more) and [smallest, largest]; where these are far apart, the
+machine had other things to do. Peak memory is that of the whole process, packages and compiler
+included, which are most of it in the small cases. Times are of one process and one thread. A run's
+time is that of `simulate`, from the scenario to the finished trace, without importing packages or
+loading compiled loops (0.3 s). Tables for pandas are made when somebody looks at them; that time is
+in the JSON (`tables_s`), not in these figures.
 """
 
 GROWTH_TEXT = """Counted is the whole time of `simulate` (set-up and the strategy's work over
