@@ -13,7 +13,8 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target
 from wirelessfl.simulation import Progress
 from wirelessfl.simulation.world import check
-from wirelessfl.study.executor import Member, Outcome, finished_trace, run_members
+from wirelessfl.study.executor import Member, Outcome, finished_trace
+from wirelessfl.study.pool import run_members
 from wirelessfl.study.statistics import mean_interval, ratio_interval
 from wirelessfl.trace import Trace, plot_convergence, plot_round_breakdown
 

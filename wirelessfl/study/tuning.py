@@ -17,7 +17,8 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target, dump, fingerprint, loads
 from wirelessfl.simulation import Progress
 from wirelessfl.simulation.world import check
-from wirelessfl.study.executor import Member, Outcome, run_members
+from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.study.pool import run_members
 from wirelessfl.study.search import (
     Range,
     Search,
