@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from wirelessfl.scenario import Scenario, fingerprint
 from wirelessfl.simulation import Progress, simulate
 from wirelessfl.trace import Trace
 
-Value = float | int | str | bool | None
+Value = float | int | str
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,13 +19,15 @@ class Member:
     """One run of a study: a resolved scenario, the strategy's name, and the folder it fills.
 
     Attributes:
-        point: In a sweep, the varied fields and their values (as `Axis.values`), by path.
+        point: In a sweep, the value of every axis, by path.
+        place: In a sweep, the same for people.
     """
 
     strategy: str
     scenario: Scenario
     folder: Path | None
     point: Mapping[str, Value] = field(default_factory=dict)
+    place: str = ""
 
     @property
     def seed(self) -> int:
@@ -35,12 +37,13 @@ class Member:
     @property
     def label(self) -> str:
         """A name for people, unique in the study."""
-        where = "".join(f", {path.rpartition('.')[2]} {v}" for path, v in self.point.items())
-        return f"{self.strategy} seed {self.seed}{where}"
+        where = f"{self.place}, " if self.place else ""
+        return f"{where}{self.strategy} seed {self.seed}"
 
 
 OnProgress = Callable[[Member, Progress], None]
 Outcome = Trace | Exception
+Endings = Generator[tuple[Member, Outcome], None, None]
 
 
 def finished_trace(member: Member) -> Trace | None:

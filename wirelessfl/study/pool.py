@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 from wirelessfl.errors import InputError, is_full
 from wirelessfl.scenario.located import suggestion
-from wirelessfl.study.executor import Member, OnProgress, Outcome
+from wirelessfl.study.executor import Endings, Member, OnProgress
 from wirelessfl.study.processes import attempt, run_in_processes
 
 Executor = Literal["local", "ray"]
-Run = Callable[[deque[Member], int | None, OnProgress], Iterator[tuple[Member, Outcome]]]
+Run = Callable[[deque[Member], int | None, OnProgress], Endings]
 
 
 def run_members(
@@ -25,7 +26,7 @@ def run_members(
     jobs: int | None = None,
     on_progress: OnProgress | None = None,
     executor: str = "local",
-) -> Iterator[tuple[Member, Outcome]]:
+) -> Endings:
     """Run the members, `jobs` at a time (default: one a core), yielding each as it ends.
 
     A member's exception is yielded in place of its trace. Once the disk is full, no further member
@@ -39,9 +40,9 @@ def run_members(
         executor: 'local' for processes of this machine, 'ray' for a Ray cluster.
 
     Raises:
-        InputError: If there is no such executor, or Ray is not installed.
+        InputError: As `find_executor`.
     """
-    run = _executor(executor)
+    run = find_executor(executor)
     waiting = deque(members)
     for member, outcome in run(waiting, jobs, on_progress or (lambda member, progress: None)):
         if isinstance(outcome, OSError) and is_full(outcome):
@@ -49,26 +50,29 @@ def run_members(
         yield member, outcome
 
 
-def _executor(name: str) -> Run:
+def find_executor(name: str) -> Run:
+    """What runs members where the name says.
+
+    Raises:
+        InputError: If there is no such executor, or Ray is not installed.
+    """
     if name == "local":
         return _run_locally
-    if name == "ray":
-        from wirelessfl.study.ray_executor import run_on_ray  # Ray is large and optional
+    if name != "ray":
+        raise InputError(f"unknown executor {name!r}; {suggestion(name, get_args(Executor))}")
+    if find_spec("ray") is None:
+        raise InputError("the executor 'ray' needs Ray: python -m pip install 'wirelessfl[ray]'")
+    from wirelessfl.study.ray_executor import run_on_ray  # Ray is large and optional
 
-        return run_on_ray
-    raise InputError(f"unknown executor {name!r}; {suggestion(name, get_args(Executor))}")
+    return run_on_ray
 
 
-def _run_locally(
-    waiting: deque[Member], jobs: int | None, on_progress: OnProgress
-) -> Iterator[tuple[Member, Outcome]]:
+def _run_locally(waiting: deque[Member], jobs: int | None, on_progress: OnProgress) -> Endings:
     jobs = min(jobs or os.cpu_count() or 1, len(waiting))
     return (run_in_processes if jobs > 1 else _run_here)(waiting, jobs, on_progress)
 
 
-def _run_here(
-    waiting: deque[Member], jobs: int, on_progress: OnProgress
-) -> Iterator[tuple[Member, Outcome]]:
+def _run_here(waiting: deque[Member], jobs: int, on_progress: OnProgress) -> Endings:
     while waiting:
         member = waiting.popleft()
         yield member, attempt(member, on_progress)

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from wirelessfl.errors import InputError
 from wirelessfl.simulation import Progress
-from wirelessfl.study.executor import Member, OnProgress, Outcome, run_member
+from wirelessfl.study.executor import Endings, Member, OnProgress, Outcome, run_member
 
 GRACE_S = 15.0  # for a worker that is told to stop, to save what it was doing
 READY = "ready"
@@ -43,9 +43,7 @@ def attempt(member: Member, on_progress: OnProgress) -> Outcome:
         return error
 
 
-def run_in_processes(
-    waiting: deque[Member], jobs: int, on_progress: OnProgress
-) -> Iterator[tuple[Member, Outcome]]:
+def run_in_processes(waiting: deque[Member], jobs: int, on_progress: OnProgress) -> Endings:
     """Run the members, `jobs` at a time, each in a worker process, yielding each as it ends."""
     once_killed: deque[Member] = deque()
     tries_left = dict.fromkeys(waiting, 2)

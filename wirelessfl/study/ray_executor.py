@@ -7,32 +7,25 @@ nodes need no disk in common. A task whose worker or node dies is tried once mor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from wirelessfl.errors import InputError, reason
-from wirelessfl.study.executor import Member, OnProgress, Outcome
+from wirelessfl.study.executor import Endings, Member, OnProgress, Outcome
 from wirelessfl.study.processes import KilledError, attempt, portable
 
 
-def run_on_ray(
-    waiting: deque[Member], jobs: int | None, on_progress: OnProgress
-) -> Iterator[tuple[Member, Outcome]]:
+def run_on_ray(waiting: deque[Member], jobs: int | None, on_progress: OnProgress) -> Endings:
     """Run the members, `jobs` at a time (default: one a CPU of the cluster), yielding as they end.
 
     `RAY_ADDRESS` names a cluster. A member's files must be where its scenario says on every node.
     Progress within a run is not reported.
 
     Raises:
-        InputError: If Ray is not installed, or its cluster cannot be reached.
+        InputError: If its cluster cannot be reached.
     """
-    try:
-        import ray
-    except ImportError:
-        raise InputError(
-            "the executor 'ray' needs Ray: python -m pip install 'wirelessfl[ray]'"
-        ) from None
+    import ray  # it starts threads and takes a second
+
     ours = not ray.is_initialized()
     running: dict[Any, Member] = {}
     try:
