@@ -15,7 +15,7 @@ PACKAGE = Path(wirelessfl.__file__).parent
 FLOORS = [
     {"__init__", "cli"},
     {"cli_study"},
-    {"plan_tables"},
+    {"plan_tables", "study_tables"},
     {"console"},
     {"study"},
     {"simulation"},
