@@ -14,7 +14,8 @@ import wirelessfl
 PACKAGE = Path(wirelessfl.__file__).parent
 FLOORS = [
     {"__init__", "cli"},
-    {"plan_tables"},
+    {"cli_study"},
+    {"plan_tables", "study_tables"},
     {"console"},
     {"study"},
     {"simulation"},
