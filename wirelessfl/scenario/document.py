@@ -199,7 +199,7 @@ class Scenario(Config):
         Raises:
             InputError: If it is none of these, or needs training where nothing is learnt.
         """
-        presets = kinds(StrategyConfig)
+        presets = {kind: model for kind, model in kinds(StrategyConfig).items() if kind != "custom"}
         strategy: StrategyConfig
         if name in self.strategies:
             strategy = self.strategies[name]
