@@ -16,6 +16,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override one field; may be repeated."),
 ]
+AllowCustom = Annotated[
+    bool,
+    typer.Option("--allow-custom", help="Run the code that kind: custom in the scenario names."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results already there.")]
 
 
@@ -32,6 +36,7 @@ def compare(
         int | None, typer.Option(min=1, help="Simulations at a time.  [default: one a core]")
     ] = None,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Run strategies against one another on the same simulated world.
@@ -41,7 +46,7 @@ def compare(
     """
     from wirelessfl.scenario import load
 
-    loaded = load(scenario, set_ or ())
+    loaded = load(scenario, set_ or (), allow_custom)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
     numbers = _seeds(seeds)
     from wirelessfl import study
@@ -92,6 +97,7 @@ def tune(
         int | None, typer.Option(min=1, help="Simulations at a time.  [default: one a core]")
     ] = None,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look for the settings with which a strategy reaches the target soonest.
@@ -100,7 +106,7 @@ def tune(
     """
     from wirelessfl.scenario import load
 
-    loaded, numbers = load(scenario, set_ or ()), _seeds(seeds)
+    loaded, numbers = load(scenario, set_ or (), allow_custom), _seeds(seeds)
     from wirelessfl import study
     from wirelessfl.console import console, live_progress, print_tuning
     from wirelessfl.study.search import parse_range

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
 from wirelessfl import randomness
-from wirelessfl.network import draws
 from wirelessfl.errors import InputError
+from wirelessfl.network import draws
 from wirelessfl.network.path_loss import SPEED_OF_LIGHT_MPS
 from wirelessfl.scenario.custom import build_custom
 from wirelessfl.scenario.radio import (

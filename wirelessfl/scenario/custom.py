@@ -11,13 +11,14 @@ import functools
 import hashlib
 import importlib
 import inspect
+import json
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar, cast
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from wirelessfl.errors import InputError, reason
 from wirelessfl.scenario.base import Config, FileHash, FolderName
@@ -43,6 +44,15 @@ class Custom(Config):
         "folder of this file, which loading notes.",
     )
     sha256: FileHash = None
+
+    @field_validator("parameters")
+    @classmethod
+    def _survive_being_written(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError:
+            raise ValueError("holds a number that is not finite") from None
+        return value
 
 
 def build_custom(config: Custom, base: type[Built], where: str, /, **offered: Any) -> Built:
@@ -144,7 +154,7 @@ def _instance(config: Custom, found: type, base: type[Built], offered: dict[str,
             f"parameters: {target}: {error} (takes: {', '.join(own) or 'none'})"
         ) from None
     try:
-        return cast(Built, found(**arguments))
+        return found(**arguments)
     except InputError as error:
         raise InputError(f"{target}: {error}") from error
     except Exception as error:

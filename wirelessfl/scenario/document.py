@@ -205,6 +205,10 @@ class Scenario(Config):
             strategy = self.strategies[name]
         elif name == self.strategy.kind:
             strategy = self.strategy
+        elif name == "custom":
+            raise InputError(
+                "custom is a class of your own: name it under strategies, and compare that name"
+            )
         elif name in presets:
             strategy = cast(StrategyConfig, presets[name]())
         else:

@@ -29,9 +29,7 @@ OVERRIDE = Place("--set")
 Overrides = Mapping[str, object] | Sequence[str]
 
 
-def load(
-    path: str | Path, overrides: Overrides = (), allow_custom: bool = False
-) -> Scenario:
+def load(path: str | Path, overrides: Overrides = (), allow_custom: bool = False) -> Scenario:
     """Read a scenario file.
 
     Args:

@@ -2,8 +2,8 @@
 
 Only ordinary files of bounded size are read, so that neither a device that never ends nor a pipe
 nobody writes to can stop a program that merely looks at a scenario. A path may lead anywhere, but
-only as it is written: absolute or with `..`; nothing is expanded (`~`, `$HOME`). Links are followed,
-and the file they lead to is the one that is noted.
+only as it is written: absolute or with `..`; nothing is expanded (`~`, `$HOME`). Links are
+followed, and the file they lead to is the one that is noted.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def note_code(data: Any, shape: Shape, allowed: bool) -> None:
     """
     for path, node in shape.customs.items():
         if not allowed:
-            target = node.value["target"] if "target" in node.value else node
+            target = node.value.get("target", node)
             message = (
                 f"kind: custom runs code of {target}, which must be allowed: --allow-custom "
                 "on the command line, allow_custom=True in Python"
