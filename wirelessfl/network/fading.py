@@ -15,7 +15,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
@@ -117,6 +116,8 @@ class BlockNakagami(FadingModel):
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
+        from scipy.special import gammaincinv  # slow to import
+
         u = draws.uniform(self._seed, f"fading.{direction}", clients, slots)
         return np.asarray(gammaincinv(self._m, u), dtype=np.float64) / self._m
 
