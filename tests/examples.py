@@ -9,6 +9,8 @@ from wirelessfl.scenario.tasks import TextOptions
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 FILES = sorted(FOLDER.glob("*.yaml"))
+OWN_CODE = sorted(FOLDER.glob("own-code/*.yaml"))
+"""Those that --allow-custom is needed for."""
 TINY = "learning.model={kind: tiny-vit, hidden: 16, layers: 1, heads: 2, pretrain_steps: 2}"
 TINY_TEXT = (
     "learning.model={kind: tiny-lm, hidden: 16, layers: 1, heads: 2, vocabulary: 300, "

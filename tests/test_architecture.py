@@ -71,12 +71,15 @@ def test_imports_only_go_down(path: Path):
     ("module", "forbidden"),
     [
         ("wirelessfl.scenario", {"numpy", "torch"}),
-        ("wirelessfl.cli", {"numpy", "torch", "matplotlib"}),
+        ("wirelessfl.cli", {"numpy", "pandas", "torch", "matplotlib", "pydantic"}),
         ("wirelessfl.network", {"torch"}),
         ("wirelessfl.device", {"torch"}),
         ("wirelessfl.strategy", {"torch"}),
         ("wirelessfl.trace", {"torch"}),
-        ("wirelessfl.simulation.world", {"torch", "pandas", "matplotlib"}),
+        (
+            "wirelessfl.simulation.world",
+            {"torch", "pandas", "matplotlib", "numba", "scipy", "optuna", "sklearn"},
+        ),
     ],
 )
 def test_heavy_libraries_are_imported_only_where_they_are_used(module: str, forbidden: set[str]):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wirelessfl.cli_study import (
+    AllowCustom,
     AsJson,
     Overrides,
     Overwrite,
@@ -47,6 +48,7 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Replace the scenario's seed.")] = None,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
     timing_only: Annotated[
         bool,
         typer.Option("--timing-only", help="Take the time of training, but do not train."),
@@ -62,7 +64,8 @@ def run(
 
     Example: [bold]wirelessfl run scenarios/quickstart.yaml --set strategy.kind=uniform[/bold]
     """
-    loaded = _load(scenario, [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])])
+    fields = [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])]
+    loaded = _load(scenario, fields, allow_custom)
     if timing_only:
         loaded = loaded.timing_only()
     from wirelessfl.console import errors, live_progress, print_warnings
@@ -106,13 +109,14 @@ def plan(
         typer.Option("--from", help="Folder of a finished run whose update norms are used."),
     ] = None,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show who would take part, how long a round will be, and why; nothing is trained.
 
     Example: [bold]wirelessfl plan scenarios/quickstart.yaml --strategy uniform[/bold]
     """
-    loaded = _load(scenario, set_)
+    loaded = _load(scenario, set_, allow_custom)
     if strategy is not None:
         loaded = loaded.with_strategy(strategy)
     from wirelessfl.simulation.planning import plan_scenario
@@ -133,10 +137,14 @@ app.command()(tune)
 def validate(
     scenario: ScenarioFile,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
 ) -> None:
-    """Check a scenario and all files it names, and print it with every default filled in."""
-    loaded = _load(scenario, set_)
+    """Check a scenario and all files it names, and print it with every default filled in.
+
+    Example: [bold]wirelessfl validate scenarios/quickstart.yaml --set seed=3[/bold]
+    """
+    loaded = _load(scenario, set_, allow_custom)
     from wirelessfl.scenario import dump
     from wirelessfl.simulation.world import check
 
@@ -151,12 +159,13 @@ def draw(
         Path | None, typer.Option(help="Picture; .png and .svg.  [default: NAME-map.png]")
     ] = None,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
 ) -> None:
     """Draw a scenario's network: cells, backhaul, and the clients by serving cell.
 
     Example: [bold]wirelessfl draw scenarios/hex-city.yaml --out map.png[/bold]
     """
-    loaded = _load(scenario, set_)
+    loaded = _load(scenario, set_, allow_custom)
     from wirelessfl.network.map import draw_network
     from wirelessfl.simulation.world import check
 
@@ -173,7 +182,10 @@ def list_kinds(
         str | None, typer.Argument(help="Only this topic, e.g. fading.", show_default=False)
     ] = None,
 ) -> None:
-    """Show every kind a scenario can name, with its fields."""
+    """Show every kind a scenario can name, with its fields.
+
+    Example: [bold]wirelessfl list fading[/bold]
+    """
     from wirelessfl.scenario.describe import list_text
 
     typer.echo(list_text(topic))
@@ -181,7 +193,10 @@ def list_kinds(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of scenario files, for editors."""
+    """Print the JSON Schema of scenario files, for editors.
+
+    Example: [bold]wirelessfl schema > schema.json[/bold]
+    """
     from wirelessfl.scenario.describe import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
@@ -223,10 +238,10 @@ def calibrate(
         typer.echo(f"# {what}: {repeats} measurements within {quantity.spread:.0%} of their median")
 
 
-def _load(path: Path, overrides: list[str] | None) -> Scenario:
+def _load(path: Path, overrides: list[str] | None, allow_custom: bool) -> Scenario:
     from wirelessfl.scenario import load
 
-    return load(path, overrides or ())
+    return load(path, overrides or (), allow_custom)
 
 
 def main() -> None:

@@ -32,6 +32,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override one field; may be repeated."),
 ]
+AllowCustom = Annotated[
+    bool,
+    typer.Option("--allow-custom", help="Run the code that kind: custom in the scenario names."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results already there.")]
 Seeds = Annotated[str, typer.Option(help="Seeds: 0-4, or 1,3,5.")]
 Jobs = Annotated[
@@ -56,6 +60,7 @@ def compare(
     jobs: Jobs = None,
     executor: ExecutorName = Where.local,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -69,7 +74,7 @@ def compare(
     """
     from wirelessfl.scenario import load
 
-    loaded = load(scenario, set_ or ())
+    loaded = load(scenario, set_ or (), allow_custom)
     names, numbers = _names(strategies), _seeds(seeds)
     from wirelessfl import study
     from wirelessfl.console import live_progress, print_warnings
@@ -120,6 +125,7 @@ def sweep(
     jobs: Jobs = None,
     executor: ExecutorName = Where.local,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -133,7 +139,7 @@ def sweep(
     """
     from wirelessfl.scenario import load
 
-    loaded, numbers = load(scenario, set_ or ()), _seeds(seeds)
+    loaded, numbers = load(scenario, set_ or (), allow_custom), _seeds(seeds)
     from wirelessfl import study
     from wirelessfl.console import Summary, live_progress, print_warnings
     from wirelessfl.study.axes import parse_vary
@@ -193,6 +199,7 @@ def tune(
     ] = None,
     jobs: Jobs = None,
     set_: Overrides = None,
+    allow_custom: AllowCustom = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -202,7 +209,7 @@ def tune(
     """
     from wirelessfl.scenario import load
 
-    loaded, numbers = load(scenario, set_ or ()), _seeds(seeds)
+    loaded, numbers = load(scenario, set_ or (), allow_custom), _seeds(seeds)
     from wirelessfl import study
     from wirelessfl.console import console, live_progress
     from wirelessfl.study.search import parse_range

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -76,6 +75,8 @@ def uniform(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.float64]
 
 def normal(seed: int, stream: str, *counters: ArrayLike) -> NDArray[np.float64]:
     """Standard normal draws by inversion; arguments as for `bits`."""
+    from scipy.special import ndtri  # slow to import, and not every program draws these
+
     return np.asarray(ndtri(uniform(seed, stream, *counters)), dtype=np.float64)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.examples import FILES, tiny
+from tests.examples import FILES, OWN_CODE, tiny
 from wirelessfl.network.channel import build_channel
 from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import dump, load, loads
@@ -25,7 +25,8 @@ SMALL = (
     "topic", ["path_loss", "shadowing", "fading", "rate", "placement", "mobility", "topology"]
 )
 def test_every_kind_of_air_is_shown(topic: str):
-    shown = {getattr(load(path).network, topic).kind for path in FILES}
+    examples = [load(path, allow_custom=True) for path in (*FILES, *OWN_CODE)]
+    shown = {getattr(scenario.network, topic).kind for scenario in examples}
     assert shown == {kind.name for kind in list_kinds(topic)}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.examples import FILES
+from tests.examples import FILES, OWN_CODE
 from wirelessfl.scenario import load
 from wirelessfl.scenario.describe import list_kinds
 
@@ -25,8 +25,8 @@ def named(node: Any, key: str) -> Iterator[tuple[str, str]]:
 @cache
 def shown() -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
-    for path in FILES:
-        scenario = load(path)
+    for path in (*FILES, *OWN_CODE):
+        scenario = load(path, allow_custom=True)
         for variant in (scenario, *(scenario.with_strategy(name) for name in scenario.strategies)):
             found.update(named(variant.model_dump(exclude={"strategies"}), ""))
     return found

@@ -20,10 +20,12 @@ from wirelessfl.device.poisson import PoissonPoints
 from wirelessfl.randomness import uniform
 from wirelessfl.scenario.availability import (
     AvailabilityConfig,
+    CustomAvailability,
     Diurnal,
     OnOff,
     ReplayedAvailability,
 )
+from wirelessfl.scenario.custom import build_custom
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -220,9 +222,12 @@ def build_availability(config: AvailabilityConfig, clients: int, seed: int) -> A
     """The availability that a scenario asks for.
 
     Raises:
-        InputError: A file of intervals cannot be used.
+        InputError: A file of intervals cannot be used, or code of the user's own is none.
     """
     match config:
+        case CustomAvailability():
+            where = "devices.availability"
+            return build_custom(config, Availability, where, seed=seed, clients=clients)
         case OnOff():
             return Alternating(config, seed)
         case Diurnal():

@@ -9,10 +9,10 @@ or another batch gives the same points.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaincc
 
 from wirelessfl.randomness import uniform
 
@@ -20,8 +20,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MEAN = 2.0  # points in a cell: few to draw, and the neighbouring point is mostly not far
-# P(count <= k), k = 0, 1, ..., up to where it is one in double precision.
-_CUMULATIVE = gammaincc(np.arange(1, 33), _MEAN)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class PoissonPoints:
         Those of a cell follow one another, in no order of time. [points], [points], [points]
         """
         draw = uniform(self.seed, f"{self.stream}.count", clients, cells)
-        count = np.searchsorted(_CUMULATIVE, draw)
+        count = np.searchsorted(_cumulative(), draw)
         owner, index = np.repeat(np.arange(len(cells)), count), _running_index(count)
         where = (clients[owner], cells[owner], index)
         place = cells[owner] + uniform(self.seed, f"{self.stream}.place", *where)
@@ -123,3 +121,11 @@ class PoissonPoints:
 def _running_index(count: Ints) -> Ints:
     """0, 1, ... count - 1 for each of `count`, one after the other."""
     return np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+
+
+@cache
+def _cumulative() -> Floats:
+    """P(count <= k), k = 0, 1, ..., up to where it is one in double precision."""
+    from scipy.special import gammaincc  # slow to import
+
+    return np.asarray(gammaincc(np.arange(1, 33), _MEAN))

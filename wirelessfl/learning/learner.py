@@ -115,6 +115,11 @@ class Learner:
         return {"fingerprint": task.fingerprint, "train": len(task.train), "test": len(task.test)}
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """What evaluation measures."""
+        return self._task.metrics
+
+    @property
     def holdings(self) -> pd.DataFrame:
         """Samples that each client holds of each class, as a trace has them."""
         return holdings_table(self._owned, self._task)

@@ -20,9 +20,7 @@ from wirelessfl.arrays import by_cell
 from wirelessfl.errors import InputError
 from wirelessfl.network.ergodic import ErgodicRates
 from wirelessfl.network.fading import Array, Direction, Index, fading_model
-from wirelessfl.network.fading_law import gain_law
 from wirelessfl.network.interference import Interference
-from wirelessfl.network.mean_efficiency import mean_efficiencies
 from wirelessfl.network.mean_gains import MeanGains
 from wirelessfl.network.mobility import build_steps
 from wirelessfl.network.propagation import Station, build_stations
@@ -248,6 +246,9 @@ def build_channel(
 
     rate, efficiency = rate_model(config.rate), None
     if config.fidelity == "ergodic" and not isinstance(config.fading, NoFading):
+        from wirelessfl.network.fading_law import gain_law  # needs SciPy, slow to import
+        from wirelessfl.network.mean_efficiency import mean_efficiencies
+
         efficiency = mean_efficiencies(gain_law(config.fading), rate, budgets)
 
     def rates(station: Station) -> StationRates:

@@ -15,12 +15,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 from wirelessfl import randomness
+from wirelessfl.errors import InputError
 from wirelessfl.network import draws
 from wirelessfl.network.path_loss import SPEED_OF_LIGHT_MPS
+from wirelessfl.scenario.custom import build_custom
 from wirelessfl.scenario.radio import (
+    CustomFading,
     Fading,
     GilbertElliott,
     Jakes,
@@ -114,6 +116,8 @@ class BlockNakagami(FadingModel):
 
     def gain(self, direction: Direction, clients: Index, slots: Index) -> Array:
         """See `FadingModel.gain`."""
+        from scipy.special import gammaincinv  # slow to import
+
         u = draws.uniform(self._seed, f"fading.{direction}", clients, slots)
         return np.asarray(gammaincinv(self._m, u), dtype=np.float64) / self._m
 
@@ -234,9 +238,14 @@ def fading_model(
         seed: Different seeds, for instance of different base stations, are independent.
         k_factor: For Rician fading; K = 0 is Rayleigh fading.
         client_speed_mps: The clients' mean speed, for fading that is told no pace; 0 if they stand.
+
+    Raises:
+        InputError: If code of the user's own is no fading.
     """
     if isinstance(config, NoFading):
         return Constant()
+    if isinstance(config, CustomFading):
+        return _own(config, seed, clients, carrier_hz, client_speed_mps)
     if isinstance(config, GilbertElliott):
         bad_gain = 10.0 ** (config.bad_gain_db / 10.0)
         return Outages(config.mean_good_s, config.mean_bad_s, bad_gain, seed)
@@ -249,6 +258,33 @@ def fading_model(
     if isinstance(config, Nakagami):
         return BlockNakagami(coherence_s, seed, config.m)
     return BlockRician(coherence_s, seed, k_factor)
+
+
+def _own(
+    config: CustomFading, seed: int, clients: int, carrier_hz: float, client_speed_mps: float
+) -> FadingModel:
+    """The user's own fading, once it has answered a first question as it must."""
+    own = build_custom(
+        config,
+        FadingModel,
+        "network.fading",
+        seed=seed,
+        clients=clients,
+        carrier_hz=carrier_hz,
+        client_speed_mps=client_speed_mps,
+    )
+    slot_s = getattr(own, "slot_s", None)
+    if not (isinstance(slot_s, float | int) and slot_s > 0):
+        raise InputError(
+            f"network.fading: {config.target}: slot_s is {slot_s!r}; must be seconds, more than 0"
+        )
+    gain = np.asarray(own.gain("uplink", np.arange(min(clients, 2)), np.arange(3)))
+    if gain.shape != (min(clients, 2), 3) or not (np.isfinite(gain).all() and (gain >= 0).all()):
+        raise InputError(
+            f"network.fading: {config.target}: gain gave {gain!r:.200} for {min(clients, 2)} "
+            "clients and 3 slots; must be a gain of at least 0 for each [clients, slots]"
+        )
+    return own
 
 
 def coherence_time_s(

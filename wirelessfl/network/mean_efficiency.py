@@ -7,12 +7,16 @@ times a ratio that bends little, so that linear interpolation over half a decibe
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from wirelessfl.network.fading import Array, Direction
-from wirelessfl.network.fading_law import GainLaw
 from wirelessfl.network.rate import RateModel
 from wirelessfl.network.station_rates import LinkBudget
+
+if TYPE_CHECKING:
+    from wirelessfl.network.fading_law import GainLaw
 
 _FEW = 2  # points that are summed rather than tabulated
 _LOWEST_DB, _HIGHEST_DB, _STEP_DB = -60.0, 200.0, 0.5  # of the table; the ratio is held beyond

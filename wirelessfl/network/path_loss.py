@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from wirelessfl.errors import InputError
 from wirelessfl.network.tables import load_table
-from wirelessfl.scenario.radio import FixedPathLoss, FreeSpacePathLoss, LogDistancePathLoss
+from wirelessfl.scenario.custom import build_custom
+from wirelessfl.scenario.radio import (
+    CustomPathLoss,
+    FixedPathLoss,
+    FreeSpacePathLoss,
+    LogDistancePathLoss,
+)
 
 Array = NDArray[np.float64]
 SPEED_OF_LIGHT_MPS = 299_792_458.0
@@ -180,12 +186,33 @@ def _velocity_mps() -> float:
     return float(load_table("tr38901")["propagation_velocity_mps"])
 
 
+class PathLossModel(ABC):
+    """A path loss of the user's own, which knows no line of sight; built anew for each use."""
+
+    @abstractmethod
+    def loss_db(self, ground_m: Array, carrier_hz: float) -> Array:
+        """Loss between the antennas at each ground distance, of the same shape. [n]"""
+
+
 def simple_loss_db(
-    model: LogDistancePathLoss | FreeSpacePathLoss | FixedPathLoss,
+    model: LogDistancePathLoss | FreeSpacePathLoss | FixedPathLoss | CustomPathLoss,
     ground_m: Array,
     carrier_hz: float,
 ) -> Array:
-    """Loss of the models that know no line of sight, at each ground distance."""
+    """Loss of the models that know no line of sight, at each ground distance.
+
+    Raises:
+        InputError: If code of the user's own is no path loss, or gives no finite number for each.
+    """
+    if isinstance(model, CustomPathLoss):
+        own = build_custom(model, PathLossModel, "network.path_loss")
+        loss_db = np.asarray(own.loss_db(ground_m, carrier_hz), np.float64)
+        if loss_db.shape != ground_m.shape or not np.isfinite(loss_db).all():
+            raise InputError(
+                f"network.path_loss: {model.target}: loss_db gave {loss_db!r:.200} for distances "
+                f"of shape {ground_m.shape}; must be a finite number for each"
+            )
+        return loss_db
     if isinstance(model, LogDistancePathLoss):
         return np.asarray(model.loss_at_1km_db + model.slope_db * np.log10(ground_m / 1000.0))
     if isinstance(model, FreeSpacePathLoss):

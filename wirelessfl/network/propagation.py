@@ -20,6 +20,7 @@ from wirelessfl.network.position_trace import PositionTrace
 from wirelessfl.network.shadowing import gaussian_field, line_of_sight
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.radio import (
+    CustomPathLoss,
     Fading,
     LognormalShadowing,
     Rician,
@@ -88,7 +89,8 @@ def build_stations(config: NetworkConfig, steps: Steps, stations_xy: Array) -> t
     """Stations at [cells, 2], once it is known that the path loss covers a client's own.
 
     Raises:
-        InputError: If TR 38.901 is asked for a distance or a carrier outside its range.
+        InputError: If TR 38.901 is asked for a distance or a carrier outside its range, or a path
+            loss of the user's own cannot be used.
     """
     nearest_m, farthest_m = reach_m(config)
     clamp_m = 0.0  # a client that is put at a distance from the only station is not nearer
@@ -104,6 +106,8 @@ def build_stations(config: NetworkConfig, steps: Steps, stations_xy: Array) -> t
     if isinstance(config.path_loss, Tr38901PathLoss):
         table = environment(config.path_loss.environment)
         table.check(nearest_m, farthest_m, config.carrier_hz)
+    elif isinstance(config.path_loss, CustomPathLoss):
+        simple_loss_db(config.path_loss, np.array([nearest_m, farthest_m]), config.carrier_hz)
     return stations
 
 

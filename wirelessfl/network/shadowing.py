@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from wirelessfl import randomness
 
@@ -75,4 +74,6 @@ def line_of_sight(
     Neighbours see alike (TR 38.901 section 7.6.3.3), and a place at which the probability is p
     sees the station with probability p over seeds.
     """
+    from scipy.special import ndtr  # slow to import, and not needed to check a scenario
+
     return ndtr(gaussian_field(seed, "line_of_sight", station, xy, decorrelation_m)) < probability

@@ -13,5 +13,5 @@ from ruamel.yaml import YAML
 def load_table(name: str) -> dict[str, Any]:
     """Contents of `network/data/<name>.yaml`; callers must not modify it."""
     text = (resources.files("wirelessfl.network") / "data" / f"{name}.yaml").read_text("utf-8")
-    table: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    table: dict[str, Any] = YAML(typ="safe").load(text)
     return table

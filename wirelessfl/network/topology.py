@@ -16,9 +16,6 @@ from typing import Any
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
-from scipy.spatial.distance import pdist, squareform
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
@@ -188,6 +185,10 @@ def max_min_rates(used: Sequence[Sequence[int]], rate_bps: Floats) -> Floats:
     Returns:
         Rate of each flow, inf where nothing limits it, [flows].
     """
+    if len({e for edges in used for e in edges}) == sum(map(len, used)):  # nothing is shared
+        return np.array([min((rate_bps[e] for e in edges), default=math.inf) for edges in used])
+    from scipy.sparse import coo_array  # slow to import
+
     flow = np.repeat(np.arange(len(used)), [len(edges) for edges in used])
     edge = np.array([e for edges in used for e in edges], dtype=np.int64)
     shape = (len(rate_bps), len(used))
@@ -224,6 +225,9 @@ def _star(xy_m: Floats, edge: dict[str, float]) -> nx.Graph[str]:
 
 def _tree(xy_m: Floats, edge: dict[str, float]) -> nx.Graph[str]:
     """A minimum spanning tree over distances; the server is at the station nearest the centre."""
+    from scipy.sparse.csgraph import minimum_spanning_tree  # slow to import
+    from scipy.spatial.distance import pdist, squareform
+
     root = int(np.hypot(*xy_m.T).argmin())
     graph = _stations(xy_m, server_xy_m=xy_m[root])
     tree = minimum_spanning_tree(squareform(pdist(xy_m))).tocoo()

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wirelessfl.scenario.base import Config, FileHash, FileName
+from wirelessfl.scenario.custom import Custom
 from wirelessfl.scenario.units import Joules, Seconds, Watts
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -80,8 +81,13 @@ class ReplayedAvailability(Config):
     sha256: FileHash = None
 
 
+class CustomAvailability(Custom):
+    """Your own hours, an `Availability`; run only with --allow-custom."""
+
+
 AvailabilityConfig = Annotated[
-    AlwaysAvailable | OnOff | Diurnal | ReplayedAvailability, Field(discriminator="kind")
+    AlwaysAvailable | OnOff | Diurnal | ReplayedAvailability | CustomAvailability,
+    Field(discriminator="kind"),
 ]
 
 

@@ -199,12 +199,16 @@ class Scenario(Config):
         Raises:
             InputError: If it is none of these, or needs training where nothing is learnt.
         """
-        presets = kinds(StrategyConfig)
+        presets = {kind: model for kind, model in kinds(StrategyConfig).items() if kind != "custom"}
         strategy: StrategyConfig
         if name in self.strategies:
             strategy = self.strategies[name]
         elif name == self.strategy.kind:
             strategy = self.strategy
+        elif name == "custom":
+            raise InputError(
+                "custom is a class of your own: name it under strategies, and compare that name"
+            )
         elif name in presets:
             strategy = cast(StrategyConfig, presets[name]())
         else:

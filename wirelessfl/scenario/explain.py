@@ -19,6 +19,7 @@ from wirelessfl.scenario.base import (
     sections,
     yaml_fields,
 )
+from wirelessfl.scenario.custom import Custom
 from wirelessfl.scenario.located import Located, Path, Place, Problem, suggestion
 from wirelessfl.scenario.units import Dimension
 
@@ -51,6 +52,7 @@ class Shape:
         dimensions: The dimension of every value that has one, by path.
         files: Every value that names a file, by path.
         folders: Every value that names a folder, by path.
+        customs: Every section that names code of the user's own, by path.
     """
 
     def __init__(self, tree: Located, model: type[Config]) -> None:
@@ -58,6 +60,7 @@ class Shape:
         self.dimensions: dict[Path, Dimension] = {}
         self.files: dict[Path, Located] = {}
         self.folders: dict[Path, Located] = {}
+        self.customs: dict[Path, Located] = {}
         self._walk(tree, model, ())
 
     def _walk(self, node: Located, annotation: Any, path: Path) -> None:
@@ -75,6 +78,8 @@ class Shape:
         model = self._choose(node, annotation, path)
         if model is None:
             return
+        if issubclass(model, Custom):
+            self.customs[path] = node
         fields = yaml_fields(model)
         for key, child in node.value.items():
             if key in fields:

@@ -8,7 +8,6 @@ single fields, whatever the file says. A data file is looked for beside the file
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,48 +19,55 @@ from pydantic import ValidationError
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.document import Scenario
 from wirelessfl.scenario.explain import Shape, explain
-from wirelessfl.scenario.located import Located, Place, Problem, read_yaml, report
+from wirelessfl.scenario.located import Located, Place, read_yaml, report
+from wirelessfl.scenario.named_files import not_ordinary, note_code, note_files
 
 MAX_BYTES = 1 << 20
+MAX_EXTENDS = 16
 OVERRIDE = Place("--set")
 
 Overrides = Mapping[str, object] | Sequence[str]
 
 
-def load(path: str | Path, overrides: Overrides = ()) -> Scenario:
+def load(path: str | Path, overrides: Overrides = (), allow_custom: bool = False) -> Scenario:
     """Read a scenario file.
 
     Args:
         path: The file.
         overrides: Fields to set, by dotted path: `{'seed': 3, 'network.carrier': '2 GHz'}`, or
             texts like `'network.carrier=2 GHz'`, whose values are YAML.
+        allow_custom: Whether `kind: custom` may import and run code of the user's own.
 
     Raises:
         InputError: If the scenario cannot be used; one line for each problem.
     """
     path = Path(path)
-    return _scenario(_extended(_text(path), path, ()), overrides)
+    return _scenario(_extended(_text(path), path, ()), overrides, allow_custom)
 
 
-def loads(text: str, name: str = "scenario", overrides: Overrides = ()) -> Scenario:
+def loads(
+    text: str, name: str = "scenario", overrides: Overrides = (), allow_custom: bool = False
+) -> Scenario:
     """Read a scenario from YAML text.
 
     Args:
         text: The YAML.
         name: What messages call the text; `extends` is relative to it, as to a file's path.
         overrides: As for `load`.
+        allow_custom: As for `load`.
 
     Raises:
         InputError: If the scenario cannot be used; one line for each problem.
     """
-    return _scenario(_extended(text, Path(name), ()), overrides)
+    return _scenario(_extended(text, Path(name), ()), overrides, allow_custom)
 
 
-def _scenario(tree: Located, overrides: Overrides) -> Scenario:
+def _scenario(tree: Located, overrides: Overrides, allow_custom: bool) -> Scenario:
     tree = _merge(tree, _override_tree(overrides))
     shape = Shape(tree, Scenario)
     data = tree.plain()
-    _find_files(data, shape)
+    note_files(data, shape)
+    note_code(data, shape, allow_custom)
     try:
         # As JSON, since there a list may be a tuple, but '3' is no number and true is not 1.
         scenario = Scenario.model_validate_json(json.dumps(data), strict=True)
@@ -72,52 +78,20 @@ def _scenario(tree: Located, overrides: Overrides) -> Scenario:
     return scenario
 
 
-def _find_files(data: Any, shape: Shape) -> None:
-    """Make the paths of files and folders absolute and note the files' hashes.
-
-    `shape` gets the problems.
-    """
-    for path, node in shape.files.items():
-        if not isinstance(node.value, str) or not node.value:
-            continue  # pydantic says so better
-        section = data
-        for key in path[:-1]:
-            section = section[key]
-        file = Path(node.place.source).parent / node.value
-        try:
-            with file.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256").hexdigest()
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            reason = getattr(error, "strerror", None) or error
-            shape.problems[path] = Problem(node.place, path, f"{file}: cannot be read: {reason}")
-            continue
-        section[path[-1]] = str(file.resolve())
-        if section.get("sha256") is None:
-            section["sha256"] = digest
-    for path, node in shape.folders.items():
-        if not isinstance(node.value, str) or not node.value:
-            continue
-        section = data
-        for key in path[:-1]:
-            section = section[key]
-        folder = Path(node.place.source).parent / node.value
-        if not folder.is_dir():
-            shape.problems[path] = Problem(node.place, path, f"{folder}: no such folder")
-            continue
-        section[path[-1]] = str(folder.resolve())
-
-
 def _text(path: Path, said_by: str = "") -> str:
     """A file's content; `said_by` begins the message of what cannot be read."""
-    if path.is_dir():
-        raise InputError(f"{said_by}{path}: is a folder, not a scenario file")
+    data = b""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        why = not_ordinary(path)
+        if not why:
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{said_by}{path}: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise InputError(f"{said_by}{path}: cannot be read: {error}") from None
+    if why:
+        raise InputError(f"{said_by}{path}: {why}, not a scenario file")
     if len(data) > MAX_BYTES:
         raise InputError(f"{said_by}{path}: is larger than {MAX_BYTES >> 20} MiB")
     try:
@@ -139,9 +113,12 @@ def _extended(text: str, path: Path, above: tuple[Path, ...]) -> Located:
     if not isinstance(extends.value, str):
         raise InputError(f"{where}{extends} must be the path of a scenario file")
     base, above = path.parent / extends.value, (*above, path.resolve())
+    below = _text(base, where)
     if base.resolve() in above:
         raise InputError(f"{where}{base} extends itself")
-    return _merge(_extended(_text(base, where), base, above), replace(tree, value=content))
+    if len(above) > MAX_EXTENDS:
+        raise InputError(f"{where}more than {MAX_EXTENDS} files extend one another")
+    return _merge(_extended(below, base, above), replace(tree, value=content))
 
 
 def _merge(base: Located, top: Located) -> Located:

@@ -17,6 +17,7 @@ from wirelessfl.scenario.mobility import (
 )
 from wirelessfl.scenario.place import Cells, FixedPlacement, Placement, UniformPlacement
 from wirelessfl.scenario.radio import (
+    CustomFading,
     Fading,
     GapRate,
     Jakes,
@@ -196,6 +197,12 @@ class NetworkConfig(Config):
                 ("fading",),
                 "jakes does not go with fidelity: ergodic, as the correlation of its power has no "
                 "integral; write rayleigh_block, or fidelity: exact",
+            )
+        if isinstance(self.fading, CustomFading):
+            raise MisfitError(
+                ("fading",),
+                "custom has no known law to take means over, which fidelity: ergodic needs; write "
+                "fidelity: exact",
             )
         for link in ("uplink", "downlink"):
             if getattr(self, link).engine == "slotted":

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wirelessfl.scenario.base import Config
+from wirelessfl.scenario.custom import Custom
 from wirelessfl.scenario.units import Db, Metres, MetresPerSecond, Seconds
 
 # --- large-scale propagation ---------------------------------------------------------------------
@@ -51,8 +52,12 @@ class FixedPathLoss(Config):
     loss_db: Db = Field(110.0, alias="loss", description="Loss between the antennas.")
 
 
+class CustomPathLoss(Custom):
+    """Your own path loss, a `PathLossModel`; run only with --allow-custom."""
+
+
 PathLoss = Annotated[
-    Tr38901PathLoss | LogDistancePathLoss | FreeSpacePathLoss | FixedPathLoss,
+    Tr38901PathLoss | LogDistancePathLoss | FreeSpacePathLoss | FixedPathLoss | CustomPathLoss,
     Field(discriminator="kind"),
 ]
 
@@ -171,8 +176,12 @@ class GilbertElliott(Config):
     bad_gain_db: Db = Field(-20.0, le=0, alias="bad_gain", description="Gain in an outage.")
 
 
+class CustomFading(Custom):
+    """Your own fading, a `FadingModel`; run only with --allow-custom."""
+
+
 Fading = Annotated[
-    NoFading | RayleighBlock | Rician | Nakagami | Jakes | GilbertElliott,
+    NoFading | RayleighBlock | Rician | Nakagami | Jakes | GilbertElliott | CustomFading,
     Field(discriminator="kind"),
 ]
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.adapter import PlannedAdapter
+from wirelessfl.scenario.adapter import FixedAdapter, PlannedAdapter
 from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
 from wirelessfl.scenario.baselines import (
     DataProportional,
@@ -21,10 +21,11 @@ from wirelessfl.scenario.baselines import (
     Statistical,
     Uniform,
 )
+from wirelessfl.scenario.custom import Custom
 from wirelessfl.scenario.lora_presets import LoraPreset
 from wirelessfl.scenario.participation import PaperParticipation, PlannedParticipation
 from wirelessfl.scenario.preset import Preset
-from wirelessfl.scenario.server_step import PlannedStep
+from wirelessfl.scenario.server_step import FixedStep, PlannedStep
 from wirelessfl.scenario.sharing import EqualFinish, SharingConfig, WorkConserving
 
 
@@ -68,6 +69,16 @@ class AdaptivePaper(Planned):
     bandwidth: SharingConfig = Field(EqualFinish(), description="Uplink sharing rule.")
 
 
+class CustomStrategy(Custom, Preset):
+    """Your own decisions, a `Strategy`; run only with --allow-custom."""
+
+    independent: ClassVar[bool] = False
+    kind: Literal["custom"] = "custom"
+    adapter: FixedAdapter = Field(FixedAdapter(), description="Ranks trained and sent.")
+    bandwidth: SharingConfig = Field(WorkConserving(), description="Uplink sharing rule.")
+    server: FixedStep = Field(FixedStep(), description="Server step.")
+
+
 StrategyConfig = Annotated[
     Full
     | Uniform
@@ -80,6 +91,7 @@ StrategyConfig = Annotated[
     | Adaptive
     | AdaptivePaper
     | FedAsync
-    | FedBuff,
+    | FedBuff
+    | CustomStrategy,
     Field(discriminator="kind"),
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from wirelessfl.scenario.base import Config, FileHash, FileName, FolderName
+from wirelessfl.scenario.custom import Custom
 
 DIGITS_SAMPLES = 1203
 """Training samples of the digits task."""
@@ -130,6 +131,18 @@ class TextFilesTask(TextOptions):
     metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
 
 
+class CustomTask(Custom):
+    """Your own data, a `DataSource` of texts or images; run only with --allow-custom."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "perplexity")
+    """Those that some data have; which these have is known once they are read."""
+
+    max_tokens: int = Field(
+        128, ge=2, description="Tokens in a sample of text; what is longer is cut, or several"
+    )
+
+
 Task = Annotated[
-    DigitsTask | PydocTask | TableTask | TextFilesTask | NoTask, Field(discriminator="kind")
+    DigitsTask | PydocTask | TableTask | TextFilesTask | NoTask | CustomTask,
+    Field(discriminator="kind"),
 ]

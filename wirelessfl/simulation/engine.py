@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import simpy
 
+from wirelessfl.errors import InputError
 from wirelessfl.learning.aggregation import Aggregation
 from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.learning.privacy import Privacy
@@ -130,6 +131,7 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
         training = TimingOnly()
     else:
         learner = shared_learner(scenario)
+        _check_target(scenario, learner)
         workload = learner.workload
         strategy = scenario.strategy
         mixes = isinstance(strategy, FedAsync) and strategy.mixing.of == "models"
@@ -142,6 +144,16 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
         sketch_mode=adapter.sketch_mode,
     )
     return workload, training
+
+
+def _check_target(scenario: Scenario, learner: Learner) -> None:
+    """What data of the user's own are measured by is known only now."""
+    target = scenario.stop.target
+    if target is not None and target.metric not in learner.metrics:
+        raise InputError(
+            f"stop.target.metric: {target.metric!r} is not measured by this task, which has: "
+            f"{', '.join(learner.metrics)}"
+        )
 
 
 def workload_of(scenario: Scenario) -> Workload:

@@ -15,14 +15,16 @@ from wirelessfl.device.fleet import Fleet, build_fleet
 from wirelessfl.device.presence import Presence
 from wirelessfl.errors import InputError
 from wirelessfl.learning.model_size import adapted_layers, sized_workload, tiny_size
+from wirelessfl.learning.source import DataSource
 from wirelessfl.network.access import Access
 from wirelessfl.network.channel import Channel, build_channel
 from wirelessfl.network.sharing import sharing_rule
 from wirelessfl.network.topology import Topology, build_topology
 from wirelessfl.scenario import Scenario
 from wirelessfl.scenario.base_model import TinyLm, TinyVit
+from wirelessfl.scenario.custom import build_custom
 from wirelessfl.scenario.strategy import StrategyConfig
-from wirelessfl.scenario.tasks import DigitsTask, NoTask
+from wirelessfl.scenario.tasks import CustomTask, DigitsTask, NoTask
 from wirelessfl.simulation.client import Hardware
 from wirelessfl.simulation.energy import EnergyMeter
 from wirelessfl.simulation.memory import memory_gate
@@ -101,6 +103,8 @@ def check(scenario: Scenario, strategies: Sequence[tuple[str, StrategyConfig]] =
             raise InputError(f"with strategy {name}: {error}") from None
     if isinstance(learning.task, NoTask):
         memory_gate(world.fleet, sized_workload(learning, clients, scenario.seed))
+    elif isinstance(learning.task, CustomTask):
+        build_custom(learning.task, DataSource, "learning.task")  # its data need torch
     elif isinstance(learning.task, DigitsTask) and isinstance(learning.model, TinyVit):
         # What a real model takes is not known yet, but its layers and the samples are.
         named = learning.model_copy(update={"task": NoTask()})

@@ -12,7 +12,8 @@ from wirelessfl.scenario.baselines import (
     Oort,
     Statistical,
 )
-from wirelessfl.scenario.strategy import Planned, StrategyConfig
+from wirelessfl.scenario.custom import build_custom
+from wirelessfl.scenario.strategy import CustomStrategy, Planned, StrategyConfig
 from wirelessfl.strategy.adaptive import AdaptiveStrategy
 from wirelessfl.strategy.asynchronous import build_asynchronous
 from wirelessfl.strategy.base import Strategy
@@ -27,8 +28,11 @@ def build_strategy(config: StrategyConfig, clients: int) -> Strategy:
     """The strategy that `config` describes, for a population of `clients`.
 
     Raises:
-        InputError: More participants expected than there are clients.
+        InputError: More participants expected than there are clients, or code of the user's own
+            is no strategy.
     """
+    if isinstance(config, CustomStrategy):
+        return build_custom(config, Strategy, "strategy", config=config, clients=clients)
     if isinstance(config, FedAsync | FedBuff):
         return build_asynchronous(config, clients)
     if isinstance(config, Planned):

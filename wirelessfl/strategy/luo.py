@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
 
 from wirelessfl.strategy.observation import Floats
 
@@ -46,6 +45,8 @@ def optimal_odds(variance: Floats, time_s: Floats, constant: float) -> Floats:
 
     def odds_at(y: float) -> Floats:
         return np.asarray(np.sqrt(variance / (time_s * y + surplus)))
+
+    from scipy.optimize import brentq  # slow to import
 
     low = variance[fastest] / time_s[fastest]
     high = np.sqrt(variance / time_s).sum() ** 2
