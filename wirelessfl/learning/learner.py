@@ -27,6 +27,7 @@ from wirelessfl.learning.assemble import assemble
 from wirelessfl.learning.base import Progress
 from wirelessfl.learning.cohort import train_cohort
 from wirelessfl.learning.cost import count_step_cost
+from wirelessfl.learning.fingerprint import frozen_weights
 from wirelessfl.learning.jobs import DivergedError, GradientJob, Update, Vector
 from wirelessfl.learning.layout import ADAPTER, layout_of
 from wirelessfl.learning.local import LocalResult, LocalWork, local_batches
@@ -113,6 +114,12 @@ class Learner:
         """Fingerprint of the data, and how many samples train and test the model."""
         task = self._task
         return {"fingerprint": task.fingerprint, "train": len(task.train), "test": len(task.test)}
+
+    @cached_property
+    def base(self) -> dict[str, str | int]:
+        """Fingerprint and number of the frozen weights that the adapter is trained on."""
+        fingerprint, parameters = frozen_weights(self._model)
+        return {"fingerprint": fingerprint, "parameters": parameters}
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     env.run()
     ended = time.perf_counter()
     done = training.diagnostics()
-    task, holdings = _data(scenario)
+    learnt, holdings = _learnt(scenario)
     learning_s = done["gradients_s"] + done["evaluation_s"]
     return journal.trace(
         scenario_yaml=dump(scenario),
@@ -93,7 +93,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "strategy": scenario.strategy.kind,
             "seed": scenario.seed,
             "fingerprint": fingerprint(scenario),
-            "task": task,
+            **learnt,
             "versions": {name: version(name) for name in RECORDED_VERSIONS},
             "target_reached": server.target_reached,
             "nobody_left": server.nobody_left,
@@ -161,12 +161,17 @@ def workload_of(scenario: Scenario) -> Workload:
     return _learning(scenario)[0]
 
 
-def _data(scenario: Scenario) -> tuple[dict[str, Any] | None, pd.DataFrame | None]:
-    """What the data are, for the summary, and who holds them; nothing if nothing is learnt."""
-    if isinstance(scenario.learning.task, NoTask):
-        return None, None
+def _learnt(scenario: Scenario) -> tuple[dict[str, Any], pd.DataFrame | None]:
+    """What data and model are, for the summary, and who holds the data; nothing if none are."""
+    task, model = scenario.learning.task, scenario.learning.model
+    if isinstance(task, NoTask):
+        return {"task": None, "model": None}, None
     learner = shared_learner(scenario)
-    return {"kind": scenario.learning.task.kind, **learner.data}, learner.holdings
+    learnt = {
+        "task": {"kind": task.kind, **learner.data},
+        "model": {"kind": model.kind, **learner.base},
+    }
+    return learnt, learner.holdings
 
 
 def _aggregation(scenario: Scenario, learner: Learner) -> Aggregation:
