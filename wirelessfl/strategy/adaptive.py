@@ -15,9 +15,10 @@ import numpy as np
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.strategy import Planned
 from wirelessfl.strategy.base import Strategy
-from wirelessfl.strategy.baselines import fixed_rank, proportional_q
+from wirelessfl.strategy.baselines import fixed_rank
 from wirelessfl.strategy.bound import bound_terms
 from wirelessfl.strategy.budgets import budgets
+from wirelessfl.strategy.estimator import unrelated
 from wirelessfl.strategy.knowledge import Knowledge
 from wirelessfl.strategy.mean_field import mean_field
 from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, RoundFeedback
@@ -104,12 +105,9 @@ class AdaptiveStrategy(Strategy):
         if reachable.any():
             rows = np.flatnonzero(reachable)
             some, survival = seen.only(rows), self._knowledge.survival[rows]
-            if pilot:
-                q[rows], k[rows] = self._pilot(some, survival)
-            else:
-                noise = self._knowledge.noise.noise(seen.weights)[rows]
-                start = None if last is None else (last.q[rows], last.k[rows])
-                q[rows], k[rows] = self._optimise(some, survival, noise, start)
+            noise = (unrelated(seen.weights) if pilot else self._knowledge.noise.noise(seen.weights))
+            start = None if last is None else (last.q[rows], last.k[rows])
+            q[rows], k[rows] = self._optimise(some, survival, noise[rows], start, pilot)
         bare = Plan(q=q, k=k, server_step=0.0, expected_round_s=0.0)
         return self._promise(seen, replace(bare, phase="pilot" if pilot else "planned"))
 
@@ -136,21 +134,20 @@ class AdaptiveStrategy(Strategy):
         capped = seen.weights / (participation.max_weight * survival)
         return np.clip(capped, participation.q_min, 1.0)
 
-    def _pilot(self, seen: Observation, survival: Floats) -> tuple[Floats, Ints]:
-        """Data-proportional participation at the largest rank."""
-        expected = min(self._config.participation.pilot_expected, seen.clients)
-        q = np.maximum(proportional_q(seen.weights, expected), self._floor(seen, survival))
-        return q, fixed_rank(self._config.adapter, seen)
-
     def _optimise(
         self,
         seen: Observation,
         survival: Floats,
         noise: Floats,
         start: tuple[Floats, Ints] | None,
+        pilot: bool,
     ) -> tuple[Floats, Ints]:
         """The planner's q and k, searched for from `start` if that is given."""
-        ranks = self._rank_options(seen)
+        ranks, floor = self._rank_options(seen), self._floor(seen, survival)
+        participation = self._config.participation
+        most = participation.expected_max or np.inf
+        if pilot:
+            most = min(most, max(participation.pilot_expected, floor.sum()))
         rho = seen.rank / ranks
         problem = Problem(
             model=round_model(seen, self.bandwidth, ranks),
@@ -158,11 +155,11 @@ class AdaptiveStrategy(Strategy):
             noise=noise[:, None] * rho / survival[:, None],
             constant=1.0 - float(noise.sum()),
             drift=DRIFT * seen.weights[:, None] * (rho - 1.0),
-            floor=self._floor(seen, survival),
-            expected_max=self._config.participation.expected_max or np.inf,
-            budgets=budgets(seen, self._config.participation, self.bandwidth, ranks),
+            floor=floor,
+            expected_max=most,
+            budgets=budgets(seen, participation, self.bandwidth, ranks),
         )
-        if self._config.participation.planner == "mean_field":
+        if participation.planner == "mean_field":
             q, option = mean_field(problem)
         else:
             near = start and (start[0], np.abs(ranks - start[1][:, None]).argmin(axis=1))

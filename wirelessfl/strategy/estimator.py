@@ -97,6 +97,14 @@ class NoiseEstimator:
         self._cross, self._cross_squared = state["cross"]
 
 
+def unrelated(weights: Floats) -> Floats:
+    """`NoiseEstimator.noise` of updates that are equally long and have nothing in common.
+
+    What is assumed before anything was measured. [clients]
+    """
+    return np.asarray(weights**2 / np.sum(weights**2), dtype=np.float64)
+
+
 class TrueNoise:
     """The noise as an oracle sees it: everybody's updates of this very round, nothing estimated.
 

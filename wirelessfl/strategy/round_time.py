@@ -23,10 +23,9 @@ from wirelessfl.strategy.uplink_time import (
     Option,
     Prices,
     SharingTime,
-    busy_until,
     columns,
-    in_order,
 )
+from wirelessfl.strategy.set_kernels import queue
 
 # Up to so many transfers are sorted; more are counted in bins.
 _EXACT_OVERLAPS = 20_000
@@ -111,9 +110,7 @@ class WorkConserving(_Between):
         shortest = OneByOne().durations_s(members, tau_s + delay_s, upload_s)
         even_s = columns(upload_s) + columns(delay_s) / np.maximum(members.sum(axis=0), 1.0)
         tau = columns(tau_s) + np.zeros_like(members)
-        order = np.argsort(tau, axis=0)
-        until, _ = busy_until(*(in_order(x, order) for x in (members, tau, even_s)))
-        first = order[until.argmax(axis=0), np.arange(members.shape[1])]
+        _, first = queue(np.ascontiguousarray(members), tau, members * even_s)
         begin = tau[first, np.arange(members.shape[1])]
         late = np.where(tau >= begin, members, 0.0)
         together = EqualFinish().durations_s(late, begin + columns(delay_s), upload_s)

@@ -24,6 +24,7 @@ import numpy as np
 
 from wirelessfl.strategy.observation import Bools, Floats
 from wirelessfl.strategy.participant_sets import Sets
+from wirelessfl.strategy.set_kernels import equal_finish, queue, queue_without
 
 Option = tuple[Floats, Floats, Floats]
 """(tau_s, delay_s, upload_s) of every client for one rank, each [clients] or [clients, sets]."""
@@ -100,11 +101,8 @@ class OneByOne:
         self, members: Floats, tau_s: Floats, upload_s: Floats, delay_s: Floats | float = 0.0
     ) -> Floats:
         """T of each set, by one sort and suffix sums. [sets]"""
-        order = np.argsort(tau_s, axis=0)
-        until, _ = busy_until(
-            in_order(members, order), in_order(tau_s, order), in_order(upload_s + delay_s, order)
-        )
-        return np.asarray(until.max(axis=0), dtype=np.float64)
+        members, tau_s, airtime_s = _whole(members, tau_s, upload_s + delay_s)
+        return queue(members, tau_s, airtime_s)[0]
 
     def prices(
         self, sets: Sets, own: Option, options: Iterable[Option], bounds: Bounds = UNBOUNDED
@@ -115,28 +113,23 @@ class OneByOne:
         before it finish t_n earlier; with it, they finish t_n(option) later than that, and its own
         V is tau_n + t_n + sum_{i>n} t_i.
         """
-        order = np.argsort(own[0], axis=0)
-        members, upload = in_order(sets.members, order), in_order(own[2] + own[1], order)
-        until, later = busy_until(members, in_order(own[0], order), upload)
-        before, without = _without(until, members * columns(upload))
-        bounds.hold(without)
-        base = restored(without, order)
+        members, ready_s, airtime_s = _whole(sets.members, own[0], own[2] + own[1])
+        before, later, without = queue_without(members, ready_s, airtime_s)
+        base = bounds.hold(without)
         price: list[Floats] = []
         first = np.zeros(0)
         for tau_s, delay_s, upload_s in options:
-            alone = columns(in_order(tau_s, order)) + later
+            alone = columns(tau_s) + later
             np.maximum(alone, before, out=alone)
-            alone += columns(in_order(upload_s + delay_s, order))
+            alone += columns(upload_s + delay_s)
             np.maximum(alone, without, out=alone)
             np.minimum(alone, bounds.cap_s, out=alone)
-            added = restored(alone, order) - base
-            first = first if price else added
-            price.append(added @ sets.weight)
-        duration = until.max(axis=0)
-        last, all_sets = until.argmax(axis=0), np.arange(len(sets.weight))
-        who = order[last] if order.ndim == 1 else order[last, all_sets]
-        waits = np.zeros_like(until)
-        waits[who, all_sets] = np.where(bounds.own(duration), sets.weight, 0.0)
+            alone -= base
+            first = first if price else alone
+            price.append(alone @ sets.weight)
+        duration, last = queue(members, ready_s, airtime_s)
+        waits = np.zeros_like(members)
+        waits[last, np.arange(len(last))] = np.where(bounds.own(duration), sets.weight, 0.0)
         mean_s = float(bounds.hold(duration) @ sets.weight)
         return Prices(mean_s, np.stack(price, axis=1), waits, first)
 
@@ -153,18 +146,8 @@ class EqualFinish:
         never too long, Newton's steps rise monotonically to the root. Fractional `members` (q as
         one column) give the mean-field root.
         """
-        late, airtime = columns(tau_s + delay_s), members * columns(upload_s)
-        time = OneByOne().durations_s(members, tau_s + delay_s, upload_s)
-        for _ in range(100):
-            gap = np.where(airtime > 0, time - late, 1.0)
-            load = airtime / gap
-            slope = (load / gap).sum(axis=0)
-            excess = load.sum(axis=0) - 1.0
-            step = np.where(time > 0, excess / np.where(time > 0, slope, 1.0), 0.0)
-            time = time + step
-            if np.all(step <= 1e-12 * time):
-                break
-        return time
+        members, late_s, airtime_s = _whole(members, tau_s + delay_s, upload_s)
+        return equal_finish(queue(members, late_s, airtime_s)[0], late_s, airtime_s)
 
     def prices(
         self, sets: Sets, own: Option, options: Iterable[Option], bounds: Bounds = UNBOUNDED
@@ -176,22 +159,18 @@ class EqualFinish:
         T = (p + r)/2 + sqrt((p - r)^2/4 + A t). Exact when all the rest have the same tau; p is
         kept above the work-conserving time, which matters when the client is a straggler.
         """
-        late_s, upload_s = own[0] + own[1], own[2]
-        time = self.durations_s(sets.members, late_s, upload_s)
-        airtime = sets.members * columns(upload_s)
-        gap = np.where(airtime > 0, time - columns(late_s), 1.0)
+        members, late_s, airtime = _whole(sets.members, own[0] + own[1], own[2])
+        time = equal_finish(queue(members, late_s, airtime)[0], late_s, airtime)
+        gap = np.where(airtime > 0, time - late_s, 1.0)
         own_load = airtime / gap
         own_slope = own_load / gap
         slope = own_slope.sum(axis=0)
-        alone = sets.members.sum(axis=0) - sets.members < 0.5
+        alone = members.sum(axis=0) - members < 0.5
         rest_load = np.where(alone, 0.0, np.clip(1.0 - own_load, 0.0, 1.0))
         floor = np.where(alone, 1.0, rest_load / np.where(time > 0, time, 1.0))
         rest_slope = np.maximum(np.maximum(slope - own_slope, floor), np.finfo(float).tiny)
         size = rest_load**2 / rest_slope
-        order = np.argsort(late_s, axis=0)
-        members, upload = in_order(sets.members, order), in_order(upload_s, order)
-        until, _ = busy_until(members, in_order(late_s, order), upload)
-        shortest = restored(_without(until, members * columns(upload))[1], order)
+        shortest = queue_without(members, late_s, airtime)[2]
         without = np.maximum(time - rest_load * (1.0 - rest_load) / rest_slope, shortest)
         without[alone] = 0.0
         base = bounds.hold(without.copy())
@@ -216,36 +195,8 @@ def columns(values: Floats | float) -> Floats:
     return array[:, None] if array.ndim == 1 else array
 
 
-def in_order(values: Floats, order: np.ndarray) -> Floats:
-    """Rows in an order, which is that of all sets [clients] or of each [clients, sets]."""
-    if order.ndim == 1:
-        return np.asarray(values[order])
-    wide = np.broadcast_to(columns(values), order.shape)
-    return np.asarray(np.take_along_axis(wide, order, axis=0))
-
-
-def restored(values: Floats, order: np.ndarray) -> Floats:
-    """The inverse of `in_order`, for values [clients, sets]."""
-    back = np.empty_like(values)
-    if order.ndim == 1:
-        back[order] = values
-    else:
-        np.put_along_axis(back, order, values, axis=0)
-    return back
-
-
-def busy_until(members: Floats, tau_s: Floats, upload_s: Floats) -> tuple[Floats, Floats]:
-    """V_j, 0 for non-members, and the airtime of those after j; clients sorted by tau."""
+def _whole(members: Floats, tau_s: Floats, upload_s: Floats) -> tuple[Floats, Floats, Floats]:
+    """Members, tau and airtime as the kernels take them. [clients, sets]"""
+    tau = np.broadcast_to(columns(tau_s), members.shape)
     airtime = members * columns(upload_s)
-    suffix = np.cumsum(airtime[::-1], axis=0)[::-1]
-    return np.where(members > 0, columns(tau_s) + suffix, 0.0), suffix - airtime
-
-
-def _without(until: Floats, own: Floats) -> tuple[Floats, Floats]:
-    """Without each client: when those before it have finished, and when everybody has."""
-    before = np.zeros_like(until)
-    np.maximum.accumulate(until[:-1], axis=0, out=before[1:])
-    after = np.zeros_like(until)
-    after[:-1] = np.maximum.accumulate(until[:0:-1], axis=0)[::-1]
-    before -= own
-    return before, np.maximum(np.maximum(before, after), 0.0)
+    return np.ascontiguousarray(members), np.ascontiguousarray(tau), np.ascontiguousarray(airtime)
