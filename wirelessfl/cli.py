@@ -8,7 +8,10 @@ that needs them, so that --help and validate answer at once.
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +22,7 @@ from wirelessfl.errors import InputError
 
 if TYPE_CHECKING:
     from wirelessfl.scenario import Scenario
+    from wirelessfl.study.executor import Member
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,6 +52,9 @@ def run(
         bool,
         typer.Option("--timing-only", help="Take the time of training, but do not train."),
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped, if there is one.")
+    ] = False,
     overwrite: Overwrite = False,
     require_target: Annotated[
         bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
@@ -56,18 +63,45 @@ def run(
     """Simulate one scenario and write its trace.
 
     Example: [bold]wirelessfl run scenarios/quickstart.yaml --set strategy.kind=uniform[/bold]
+
+    Ctrl-C saves the state, and the same command with [bold]--resume[/bold] goes on from it.
     """
+    if resume and overwrite:
+        raise InputError("--resume goes on and --overwrite starts again: choose one")
     loaded = _load(scenario, [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])])
     if timing_only:
         loaded = loaded.timing_only()
     from wirelessfl.console import console, duration, live_progress, print_warnings
-    from wirelessfl.study.executor import Member, finished_trace, run_member
+    from wirelessfl.study.executor import (
+        Member,
+        begin_again,
+        finished_trace,
+        run_member,
+        unfinished_after,
+    )
 
     folder = out or Path("runs") / f"{loaded.name}-seed-{loaded.seed}"
     member = Member(loaded.strategy.kind, loaded, folder)
     trace = None if overwrite else finished_trace(member)
     if trace is None:
-        with live_progress(1, loaded.stop.target) as display:
+        if overwrite:
+            begin_again(member)
+        stopped = unfinished_after(member)
+        if stopped is not None and not resume:
+            raise InputError(
+                f"{folder} holds this run up to round {stopped}: --resume goes on, --overwrite "
+                "starts again"
+            )
+        if resume:
+            console.print(
+                f"{folder} holds no state to go on from: the run begins"
+                if stopped is None
+                else f"{folder}: going on after round {stopped}"
+            )
+        with (
+            _stopped(lambda: _how_to_resume(member)),
+            live_progress(1, loaded.stop.target) as display,
+        ):
             trace = run_member(member, lambda progress: display.update(member, progress))
     else:
         console.print(f"{folder} already holds this run (--overwrite runs it again)")
@@ -120,7 +154,10 @@ def compare(
     from wirelessfl.console import console, live_progress, print_study
 
     folder = out or Path("runs") / f"{loaded.name}-compare"
-    with live_progress(len(names) * len(numbers), loaded.stop.target) as display:
+    with (
+        _stopped(lambda: f"finished runs are kept in {folder}; the same command goes on"),
+        live_progress(len(names) * len(numbers), loaded.stop.target) as display,
+    ):
         result = study.compare(
             loaded,
             names,
@@ -211,7 +248,10 @@ def tune(
     chosen = loaded.with_strategy(strategy)
     ranges = [parse_range(text, chosen) for text in over] if over else None
     folder = out or Path("runs") / f"{loaded.name}-tune"
-    with live_progress(trials * len(numbers), loaded.stop.target) as display:
+    with (
+        _stopped(lambda: f"the trials so far are kept in {folder}; the same command goes on"),
+        live_progress(trials * len(numbers), loaded.stop.target) as display,
+    ):
         result = study.tune(
             loaded,
             strategy,
@@ -347,6 +387,31 @@ def _seeds(text: str) -> list[int]:
     if not seeds:
         raise InputError(f"--seeds: {text!r} names no seed")
     return seeds
+
+
+@contextmanager
+def _stopped(how_to_go_on: Callable[[], str]) -> Iterator[None]:
+    """The block may be stopped by Ctrl-C or SIGTERM; then the user is told how to go on."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; {how_to_go_on()}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _how_to_resume(member: Member) -> str:
+    from wirelessfl.study.executor import unfinished_after
+
+    stopped = unfinished_after(member)
+    if stopped is None:
+        return "nothing was saved yet, so the same command starts again"
+    return (
+        f"the state after round {stopped} is saved in {member.checkpoint}; the same command with "
+        "--resume goes on"
+    )
 
 
 def _is_input(error: Exception) -> bool:

@@ -13,7 +13,14 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target
 from wirelessfl.simulation import Progress
 from wirelessfl.simulation.world import check
-from wirelessfl.study.executor import Member, Outcome, finished_trace, run_members
+from wirelessfl.study.executor import (
+    Member,
+    Outcome,
+    begin_again,
+    finished_trace,
+    run_members,
+    unfinished_after,
+)
 from wirelessfl.study.statistics import mean_interval, ratio_interval
 from wirelessfl.trace import Trace, plot_convergence, plot_round_breakdown
 
@@ -162,7 +169,8 @@ def compare(
         strategies: Preset names, or names under `strategies:` in the scenario.
         seeds: Seeds of the world (channel, partition, participation); each meets all strategies.
         out: Folder for `STRATEGY/seed-N/` traces, the table and the pictures; None keeps all in
-            memory. Members already finished there are read, not run again.
+            memory. Members already finished there are read, not run again; those that were stopped
+            go on.
         jobs: Simulations at a time (default: one a core). It cannot change results.
         on_progress: Called with a member and its progress after each of its rounds.
         on_end: Called with a member and its trace, or what it failed with, as it ends.
@@ -189,6 +197,10 @@ def compare(
     found = {m: None if overwrite else finished_trace(m) for m in members}
     outcomes: dict[Member, Outcome] = {m: t for m, t in found.items() if t is not None}
     waiting = [member for member in members if member not in outcomes]
+    for member in waiting:
+        if overwrite:
+            begin_again(member)
+        unfinished_after(member)  # fails early if it is of another run
     for seed in seeds:
         runs = [(m.strategy, m.scenario.strategy) for m in waiting if m.seed == seed]
         if runs:

@@ -1,7 +1,7 @@
 """Run many simulations on this machine's cores; one that fails does not stop the others.
 
 Each member runs whole in one process and is a pure function of its scenario, so the number of
-processes changes only the elapsed time.
+processes changes only the elapsed time. One that was stopped goes on from the state that it saved.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
 from wirelessfl.errors import InputError
-from wirelessfl.scenario import Scenario, fingerprint
+from wirelessfl.scenario import Scenario, differences, fingerprint
 from wirelessfl.simulation import Progress, simulate
+from wirelessfl.simulation.checkpoint import read_checkpoint, remove_checkpoint
+from wirelessfl.simulation.interruption import obey, tell_the_user
 from wirelessfl.trace import Trace
 
 
@@ -40,6 +43,11 @@ class Member:
         """A name for people, unique in the study."""
         return f"{self.strategy} seed {self.seed}"
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where its state is while it is unfinished; None if it has no folder."""
+        return None if self.folder is None else self.folder / "checkpoint"
+
 
 OnProgress = Callable[[Member, Progress], None]
 Outcome = Trace | Exception
@@ -54,19 +62,41 @@ def finished_trace(member: Member) -> Trace | None:
     if member.folder is None or not (member.folder / "summary.json").exists():
         return None
     trace = Trace.read(member.folder)
-    if trace.summary["fingerprint"] != fingerprint(member.scenario):
-        raise InputError(
-            f"{member.folder} holds a run of another scenario; "
-            "choose another --out, or replace it with --overwrite"
-        )
-    return trace
+    if trace.summary["fingerprint"] == fingerprint(member.scenario):
+        return trace
+    if unfinished_after(member) is not None:  # this run was about to replace the other
+        return None
+    raise InputError(
+        f"{member.folder} holds a run of another scenario; choose another --out, or replace it "
+        "with --overwrite. It differs (- that run, + now) in:\n"
+        f"{differences(trace.scenario_yaml, member.scenario)}"
+    )
+
+
+def unfinished_after(member: Member) -> int | None:
+    """The round after which the member was stopped, if its state was saved.
+
+    Raises:
+        InputError: If the folder holds the state of another run.
+    """
+    if member.checkpoint is None:
+        return None
+    found = read_checkpoint(member.checkpoint, member.scenario)
+    return None if found is None else found.round
+
+
+def begin_again(member: Member) -> None:
+    """Forget what an unfinished run left; a finished one stays until another is complete."""
+    if member.checkpoint is not None:
+        remove_checkpoint(member.checkpoint)
 
 
 def run_member(member: Member, on_progress: Callable[[Progress], None] | None = None) -> Trace:
-    """Simulate one member and write its trace where it belongs."""
-    trace = simulate(member.scenario, on_progress=on_progress)
+    """Simulate one member, from where it was stopped if it was, and write its trace."""
+    trace = simulate(member.scenario, on_progress, member.checkpoint)
     if member.folder is not None:
         trace.write(member.folder)
+    begin_again(member)
     return trace
 
 
@@ -106,9 +136,10 @@ def _run_here(
 _queue: Any = None  # this worker process's way to report progress, set by _start_worker
 
 
-def _start_worker(queue: Any) -> None:
+def _start_worker(queue: Any, told: Event) -> None:
     global _queue
     _queue = queue
+    obey(told)
 
 
 def _run_in_worker(index: int, member: Member) -> Trace:
@@ -119,7 +150,8 @@ def _run_in_processes(
     members: list[Member], jobs: int, on_progress: OnProgress | None
 ) -> Iterator[tuple[Member, Outcome]]:
     context = multiprocessing.get_context("spawn")  # fork is not safe once torch has threads
-    queue = context.Queue()
+    queue, told = context.Queue(), context.Event()
+    others = multiprocessing.active_children()
 
     def drain() -> None:
         for _ in range(2 * jobs):  # then look who has ended, however many wait to report
@@ -130,7 +162,7 @@ def _run_in_processes(
             if on_progress is not None and members[index] in running.values():
                 on_progress(members[index], progress)
 
-    with ProcessPoolExecutor(jobs, context, _start_worker, (queue,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _start_worker, (queue, told)) as pool:
         running: dict[Future[Trace], Member] = {
             pool.submit(_run_in_worker, index, member): member
             for index, member in enumerate(members)
@@ -148,6 +180,14 @@ def _run_in_processes(
                     if error is not None and not isinstance(error, Exception):
                         raise error
                     yield running.pop(future), error or future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException as error:
+            told.set()  # they save their state and stop
+            if isinstance(error, KeyboardInterrupt):
+                tell_the_user()
+            try:
+                pool.shutdown(cancel_futures=True)
+            except KeyboardInterrupt:  # the second
+                for process in multiprocessing.active_children():
+                    if process not in others:
+                        process.kill()
             raise
