@@ -10,6 +10,7 @@ from wirelessfl.scenario.document import Scenario, dump
 from wirelessfl.scenario.located import read_yaml
 
 _MOST = 12  # fields that are shown
+_NO_DIFFERENCE = "trace.checkpoint_every"  # see `fingerprint`
 
 
 def differences(before: str, after: Scenario) -> str:
@@ -24,7 +25,9 @@ def differences(before: str, after: Scenario) -> str:
     """
     old = dict(_fields(read_yaml(before, "scenario.yaml").plain()))
     new = dict(_fields(read_yaml(dump(after), "scenario.yaml").plain()))
-    lines, changed = [], [path for path in {**old, **new} if old.get(path) != new.get(path)]
+    changed = [path for path in {**old, **new} if old.get(path) != new.get(path)]
+    changed = [path for path in changed if path != _NO_DIFFERENCE]
+    lines = []
     for path in changed[:_MOST]:
         lines += [f"- {path}: {old[path]}"] if path in old else []
         lines += [f"+ {path}: {new[path]}"] if path in new else []

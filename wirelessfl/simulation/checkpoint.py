@@ -91,7 +91,10 @@ def read_checkpoint(folder: Path, scenario: Scenario) -> Checkpoint | None:
             libraries that results depend on.
     """
     for path in sorted(folder.glob("round-*.safetensors"), reverse=True):
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
         if path.stem.rpartition("-")[2] != hashlib.sha256(data).hexdigest():
             warnings.warn(
                 f"{path} is damaged and is not used; the run goes on from an older state, or from "
