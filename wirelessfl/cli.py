@@ -23,6 +23,7 @@ from wirelessfl.cli_study import (
     Quiet,
     ScenarioFile,
     compare,
+    stoppable,
     sweep,
     tune,
 )
@@ -30,6 +31,7 @@ from wirelessfl.errors import InputError, is_full
 
 if TYPE_CHECKING:
     from wirelessfl.scenario import Scenario
+    from wirelessfl.study.executor import Member
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,6 +55,9 @@ def run(
         bool,
         typer.Option("--timing-only", help="Take the time of training, but do not train."),
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped, if there is one.")
+    ] = False,
     overwrite: Overwrite = False,
     require_target: Annotated[
         bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
@@ -63,13 +68,23 @@ def run(
     """Simulate one scenario and write its trace.
 
     Example: [bold]wirelessfl run scenarios/quickstart.yaml --set strategy.kind=uniform[/bold]
+
+    Ctrl-C saves the state, and the same command with [bold]--resume[/bold] goes on from it.
     """
+    if resume and overwrite:
+        raise InputError("--resume goes on and --overwrite starts again: choose one")
     fields = [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])]
     loaded = _load(scenario, fields, allow_custom)
     if timing_only:
         loaded = loaded.timing_only()
     from wirelessfl.console import errors, live_progress, print_warnings
-    from wirelessfl.study.executor import Member, finished_trace, run_member
+    from wirelessfl.study.executor import (
+        Member,
+        begin_again,
+        finished_trace,
+        run_member,
+        unfinished_after,
+    )
     from wirelessfl.study_tables import print_run, run_document
     from wirelessfl.trace.files import make_folder
 
@@ -77,8 +92,25 @@ def run(
     member = Member(loaded.strategy.kind, loaded, folder)
     trace = None if overwrite else finished_trace(member)
     if trace is None:
+        if overwrite:
+            begin_again(member)
+        stopped = unfinished_after(member)
+        if stopped is not None and not resume:
+            raise InputError(
+                f"{folder} holds this run up to round {stopped}: --resume goes on, --overwrite "
+                "starts again"
+            )
+        if resume and not quiet:
+            errors.print(
+                f"{folder} holds no state to go on from: the run begins"
+                if stopped is None
+                else f"{folder}: going on after round {stopped}"
+            )
         make_folder(folder)
-        with live_progress(1, loaded.stop.target, quiet) as display:
+        with (
+            stoppable(lambda: _how_to_resume(member)),
+            live_progress(1, loaded.stop.target, quiet) as display,
+        ):
             trace = run_member(member, lambda progress: display.update(member, progress))
     elif not quiet:
         errors.print(f"{folder} already holds this run (--overwrite runs it again)")
@@ -242,6 +274,18 @@ def _load(path: Path, overrides: list[str] | None, allow_custom: bool) -> Scenar
     from wirelessfl.scenario import load
 
     return load(path, overrides or (), allow_custom)
+
+
+def _how_to_resume(member: Member) -> str:
+    from wirelessfl.study.executor import unfinished_after
+
+    stopped = unfinished_after(member)
+    if stopped is None:
+        return "nothing was saved yet, so the same command starts again"
+    return (
+        f"the state after round {stopped} is saved in {member.checkpoint}; the same command with "
+        "--resume goes on"
+    )
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -218,7 +219,10 @@ def tune(
     chosen = loaded.with_strategy(strategy)
     ranges = [parse_range(text, chosen) for text in over] if over else None
     folder = out or Path("runs") / f"{loaded.name}-tune"
-    with live_progress(trials * len(numbers), loaded.stop.target, quiet) as display:
+    with (
+        stoppable(lambda: f"the trials so far are kept in {folder}; the same command goes on"),
+        live_progress(trials * len(numbers), loaded.stop.target, quiet) as display,
+    ):
         result = study.tune(
             loaded,
             strategy,
@@ -240,14 +244,25 @@ def tune(
 
 
 @contextmanager
+def stoppable(how_to_go_on: Callable[[], str]) -> Iterator[None]:
+    """The block may be stopped by Ctrl-C or SIGTERM; then the user is told how to go on."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; {how_to_go_on()}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def _kept(folder: Path, overwrite: bool = False) -> Iterator[None]:
     """Whatever stops a study on its way, say what is kept and how to go on."""
     again = "the same command without --overwrite" if overwrite else "the same command"
     try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted: {_state(folder)}; {again} goes on", err=True)
-        raise typer.Exit(130) from None
+        with stoppable(lambda: f"{_state(folder)}; {again} goes on"):
+            yield
     except OSError as error:
         if not is_full(error):
             raise

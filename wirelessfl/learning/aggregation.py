@@ -21,6 +21,7 @@ from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.privacy import Privacy
 from wirelessfl.learning.quantise import encode
 from wirelessfl.learning.server_optimizer import server_optimizer
+from wirelessfl.learning.state import State, named, part
 from wirelessfl.scenario.adapter import UplinkDtype
 from wirelessfl.scenario.server_step import ServerStep
 
@@ -137,7 +138,7 @@ class Aggregation:
         expected: Floats | None = None  # of all clients, by what is remembered of them
         if self._reduction != "none":
             if self._memories is None:
-                self._memories = Memories(len(model), fitted=self._reduction == "fitted")
+                self._memories = self._no_memories(len(model))
             expected = self._memories.expected()
         squared_norms = np.zeros(len(jobs))
 
@@ -163,6 +164,32 @@ class Aggregation:
             )
         change = step * self._optimizer.move(total)
         return Aggregated(change, squared_norms, float(np.square(total).sum()))
+
+    def _no_memories(self, parameters: int) -> Memories:
+        return Memories(parameters, fitted=self._reduction == "fitted")
+
+    def state(self) -> State:
+        """What it remembers of earlier rounds (see `wirelessfl.learning.state`)."""
+        parts = {
+            "method": self.method,
+            "optimizer": self._optimizer,
+            "memories": self._memories,
+            "privacy": self._privacy,
+        }
+        state: State = {}
+        for name, owner in parts.items():
+            state |= {} if owner is None else named(name, owner.state())
+        return state
+
+    def load(self, state: State) -> None:
+        """Go on from a `state`."""
+        self.method.load(part(state, "method"))
+        self._optimizer.load(part(state, "optimizer"))
+        if memories := part(state, "memories"):
+            self._memories = self._no_memories(len(memories["total"]))
+            self._memories.load(memories)
+        if self._privacy is not None:
+            self._privacy.load(part(state, "privacy"))
 
     def summary(self) -> dict[str, Any]:
         """What the run's summary says about it."""

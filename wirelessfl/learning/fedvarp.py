@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wirelessfl.learning.jobs import Vector
+from wirelessfl.learning.state import State, by_client, named, of_clients, part
 
 if TYPE_CHECKING:
     from wirelessfl.learning.methods.base import Support
@@ -95,3 +96,13 @@ class Memories:
             new = delta[places] / support.inverse
         self._total[places] += share * (new.astype(np.float64) - memory[places])
         memory[places] = new
+
+    def state(self) -> State:
+        """See `wirelessfl.learning.state`."""
+        fit = np.array([self._factor, self._common, self._remembered])
+        return {"total": self._total, "fit": fit, **named("of", by_client(self._of))}
+
+    def load(self, state: State) -> None:
+        """Go on from a `state`."""
+        self._of, self._total = of_clients(part(state, "of")), state["total"]
+        self._factor, self._common, self._remembered = state["fit"].tolist()

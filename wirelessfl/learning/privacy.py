@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
+from wirelessfl.learning.state import State
 from wirelessfl.scenario.privacy import PrivacyConfig
 
 Floats = NDArray[np.float64]
@@ -121,6 +122,16 @@ class Privacy:
         ]
         with _any_order():
             return float(accountant.get_epsilon(self._config.delta, alphas=_ORDERS))
+
+    def state(self) -> State:
+        """See `wirelessfl.learning.state`."""
+        multiplier = [] if self._noise_multiplier is None else [self._noise_multiplier]
+        return {"sampled": np.array(self._sampled), "multiplier": np.array(multiplier)}
+
+    def load(self, state: State) -> None:
+        """Go on from a `state`."""
+        self._sampled = state["sampled"].tolist()
+        self._noise_multiplier = next(iter(state["multiplier"].tolist()), None)
 
     def summary(self) -> dict[str, Any]:
         """What it cost, for the trace; epsilon is None where it has no bound."""

@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from wirelessfl.learning.state import State
 from wirelessfl.scenario.server_step import ServerStep
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,14 @@ class ServerOptimizer(ABC):
     @abstractmethod
     def move(self, total: Floats) -> Floats:
         """f(U) of a round's aggregated update `total` `[parameters]`."""
+
+    def state(self) -> State:
+        """What it remembers of earlier rounds (see `wirelessfl.learning.state`)."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Go on from a `state`."""
+        assert not state
 
 
 class Plain(ServerOptimizer):
@@ -53,6 +62,14 @@ class Momentum(ServerOptimizer):
         self._moving = moving
         return moving
 
+    def state(self) -> State:
+        """See `ServerOptimizer.state`."""
+        return {"moving": np.asarray(self._moving)}
+
+    def load(self, state: State) -> None:
+        """See `ServerOptimizer.load`."""
+        self._moving = state["moving"]
+
 
 class Adam(ServerOptimizer):
     """The mean update over the root of the mean squared update, parameter by parameter."""
@@ -71,6 +88,19 @@ class Adam(ServerOptimizer):
         mean = self._mean / (1 - self._beta1**self._rounds)
         root = np.sqrt(self._square / (1 - self._beta2**self._rounds))
         return np.asarray(mean / (root + self._eps), np.float64)
+
+    def state(self) -> State:
+        """See `ServerOptimizer.state`."""
+        return {
+            "mean": np.asarray(self._mean),
+            "square": np.asarray(self._square),
+            "rounds": np.asarray(self._rounds),
+        }
+
+    def load(self, state: State) -> None:
+        """See `ServerOptimizer.load`."""
+        self._mean, self._square = state["mean"], state["square"]
+        self._rounds = int(state["rounds"])
 
 
 def server_optimizer(config: ServerStep) -> ServerOptimizer:

@@ -87,6 +87,12 @@ class TraceConfig(Config):
     """What a run records beside its tables of rounds and clients."""
 
     events: bool = Field(True, description="Keep every start and end in events.parquet.")
+    checkpoint_every: int | None = Field(
+        20,
+        ge=0,
+        description="Rounds from one saved state to the next, from which a stopped run goes on; "
+        "null or 0: only when it is interrupted.",
+    )
 
 
 class Scenario(Config):
@@ -264,5 +270,9 @@ def dump(scenario: Scenario) -> str:
 
 
 def fingerprint(scenario: Scenario) -> str:
-    """SHA-256 of the resolved scenario (hexadecimal): equal scenarios, equal fingerprints."""
-    return hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()
+    """SHA-256 of the resolved scenario (hexadecimal): equal scenarios, equal fingerprints.
+
+    How often the state is saved changes no result, so it does not count.
+    """
+    resolved = scenario.model_dump_json(exclude={"trace": {"checkpoint_every"}})
+    return hashlib.sha256(resolved.encode()).hexdigest()

@@ -6,8 +6,9 @@ import functools
 import platform
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
-from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -24,11 +25,14 @@ from wirelessfl.scenario.learning import LearningConfig
 from wirelessfl.scenario.tasks import NoTask
 from wirelessfl.simulation.async_server import AsyncServer
 from wirelessfl.simulation.base_server import Progress
+from wirelessfl.simulation.interruption import asked_to_stop, stops_wait
 from wirelessfl.simulation.journal import Journal
+from wirelessfl.simulation.logged import LoggedTraining
 from wirelessfl.simulation.memory import memory_gate
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.server import Server
 from wirelessfl.simulation.training import RealTraining, TimingOnly, Training
+from wirelessfl.simulation.versions import recorded_versions
 from wirelessfl.simulation.world import build_world
 from wirelessfl.strategy import build_strategy
 from wirelessfl.strategy.asynchronous import Asynchronous
@@ -38,10 +42,12 @@ if TYPE_CHECKING:
     from wirelessfl.learning.learner import Learner
     from wirelessfl.learning.workload import Workload
 
-RECORDED_VERSIONS = ("wirelessfl", "torch", "transformers", "peft", "simpy", "numpy")
 
-
-def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None = None) -> Trace:
+def simulate(
+    scenario: Scenario,
+    on_progress: Callable[[Progress], None] | None = None,
+    checkpoint: str | Path | None = None,
+) -> Trace:
     """Run one scenario to its end.
 
     The trace's tables are a pure function of the scenario (with its seed) and the installed
@@ -50,10 +56,15 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     Args:
         scenario: What to run.
         on_progress: Called after every round.
+        checkpoint: Folder where the state is saved every `trace.checkpoint_every` rounds, and when
+            Ctrl-C or SIGTERM stop the run. The state of a run of this scenario that lies there is
+            gone on from, to the same trace. It stays when the run is over.
 
     Raises:
         InputError: If the scenario asks for something that cannot be (e.g. a target metric the
-            task does not have, more participants than clients, a model no device can hold).
+            task does not have, more participants than clients, a model no device can hold), or the
+            state in `checkpoint` is of another run.
+        KeyboardInterrupt: If it is stopped.
 
     Training that leaves the finite numbers ends the run; `summary["diverged"]` then says where.
     """
@@ -63,6 +74,9 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
     env = simpy.Environment()
     hardware = world.hardware(env, strategy)
     workload, training = _learning(scenario)
+    saved = None
+    if checkpoint is not None and isinstance(training, RealTraining):
+        training = saved = LoggedTraining(training, Path(checkpoint), scenario)
     gate = memory_gate(world.fleet, workload)
     journal = Journal(world.fleet, world.channel, scenario.trace.events)
     kind = AsyncServer if isinstance(strategy, Asynchronous) else Server
@@ -75,11 +89,12 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
         strategy,
         Observer(world, workload, gate),
         journal,
-        on_progress,
+        functools.partial(_round_over, scenario, saved, on_progress),
     )
     built = time.perf_counter()
     env.process(server.serve())
-    env.run()
+    with nullcontext() if saved is None else stops_wait():
+        env.run()
     ended = time.perf_counter()
     done = training.diagnostics()
     learnt, holdings = _learnt(scenario)
@@ -94,7 +109,7 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
             "seed": scenario.seed,
             "fingerprint": fingerprint(scenario),
             **learnt,
-            "versions": {name: version(name) for name in RECORDED_VERSIONS},
+            "versions": recorded_versions(),
             "target_reached": server.target_reached,
             "nobody_left": server.nobody_left,
             "diverged": server.diverged,
@@ -109,9 +124,26 @@ def simulate(scenario: Scenario, on_progress: Callable[[Progress], None] | None 
                 "gradients_s": done["gradients_s"],
                 "evaluation_s": done["evaluation_s"],
                 "event_loop_s": ended - built - learning_s,
+                "resumed_after_round": None if saved is None else saved.resumed_after,
             },
         },
     )
+
+
+def _round_over(
+    scenario: Scenario,
+    saved: LoggedTraining | None,
+    on_progress: Callable[[Progress], None] | None,
+    progress: Progress,
+) -> None:
+    """What is done between rounds: save, stop, and tell whoever watches."""
+    every, stop = scenario.trace.checkpoint_every, asked_to_stop()
+    if saved is not None and (stop or (every and progress.round % every == 0)):
+        saved.save(progress.round)
+    if stop:
+        raise KeyboardInterrupt
+    if on_progress is not None:
+        on_progress(progress)
 
 
 def _fidelity(access: Access) -> dict[str, dict[str, int]]:

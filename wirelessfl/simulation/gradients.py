@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wirelessfl.learning.jobs import GradientJob, Update, Vector
+from wirelessfl.learning.state import State, named, part
 
 if TYPE_CHECKING:
     from wirelessfl.learning.learner import Learner
@@ -63,6 +67,22 @@ class GradientPool:
         self.computed += len(jobs)
         self._forget_unused_models()
         return updates
+
+    def state(self) -> State:
+        """See `wirelessfl.learning.state`."""
+        waiting = sorted(map(astuple, self._waiting))
+        models = {str(version): model for version, model in self._models.items()}
+        return {
+            "waiting": np.array(waiting, np.int64).reshape(-1, 4),
+            "computed": np.asarray(self.computed),
+            **named("model", models),
+        }
+
+    def load(self, state: State) -> None:
+        """Go on from a `state`."""
+        self._waiting = {GradientJob(*fields) for fields in state["waiting"].tolist()}
+        self._models = {int(version): x for version, x in part(state, "model").items()}
+        self.computed = int(state["computed"])
 
     def _forget_unused_models(self) -> None:
         used = {job.version for job in self._waiting}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from wirelessfl.learning.aggregation import Aggregation, Sampling, apply
 from wirelessfl.learning.jobs import GradientJob, Update, Vector
+from wirelessfl.learning.state import State, named, part
 from wirelessfl.simulation.gradients import GradientPool
 
 if TYPE_CHECKING:
@@ -98,6 +99,14 @@ class Training(Protocol):
         """What else the summary of the run says."""
 
 
+def jobs_of(version: int, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
+    """The jobs of clients that begin with one version of the model."""
+    return [
+        GradientJob(version=version, round=round, client=client, rank=rank)
+        for client, rank in zip(clients.tolist(), ranks.tolist(), strict=True)
+    ]
+
+
 class RealTraining:
     """See `Training`: real gradients of a real model.
 
@@ -119,16 +128,18 @@ class RealTraining:
         self._evaluation_s = 0.0
         self.version = 0
 
+    @property
+    def data_fingerprint(self) -> str:
+        """SHA-256 of the data."""
+        return str(self._learner.data["fingerprint"])
+
     def capped(self, ranks: Ints) -> Ints:
         """See `Training.capped`."""
         return self._method.capped(ranks)
 
     def begin(self, round: int, clients: Ints, ranks: Ints) -> list[GradientJob]:
         """See `Training.begin`."""
-        jobs = [
-            GradientJob(version=self.version, round=round, client=client, rank=rank)
-            for client, rank in zip(clients.tolist(), ranks.tolist(), strict=True)
-        ]
+        jobs = jobs_of(self.version, round, clients, ranks)
         self._pool.register(jobs, self._model)
         return jobs
 
@@ -232,6 +243,21 @@ class RealTraining:
     def summary(self) -> dict[str, Any]:
         """See `Training.summary`."""
         return self._aggregation.summary()
+
+    def state(self) -> State:
+        """Everything that later rounds depend on (see `wirelessfl.learning.state`)."""
+        return {
+            "model": self._model,
+            "version": np.asarray(self.version),
+            **named("aggregation", self._aggregation.state()),
+            **named("pool", self._pool.state()),
+        }
+
+    def load(self, state: State) -> None:
+        """Go on from a `state`."""
+        self._model, self.version = state["model"], int(state["version"])
+        self._aggregation.load(part(state, "aggregation"))
+        self._pool.load(part(state, "pool"))
 
 
 class TimingOnly:

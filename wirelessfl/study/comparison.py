@@ -156,7 +156,8 @@ def compare(
         strategies: Preset names, or names under `strategies:` in the scenario.
         seeds: Seeds of the world (channel, partition, participation); each meets all strategies.
         out: Folder for `STRATEGY/seed-N/` traces, the table and the pictures; None keeps all in
-            memory. Members already finished there are read, not run again.
+            memory. Members already finished there are read, not run again; those that were stopped
+            go on.
         jobs: Simulations at a time (default: one a core). It cannot change results.
         on_progress: Called with a member and its progress after each of its rounds.
         on_end: Called with a member and its trace, or what it failed with, as it ends.

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wirelessfl.errors import InputError
-from wirelessfl.scenario import Scenario, fingerprint
+from wirelessfl.scenario import Scenario, differences, fingerprint
 from wirelessfl.simulation import Progress, simulate
+from wirelessfl.simulation.checkpoint import read_checkpoint, remove_checkpoint
 from wirelessfl.trace import Trace
 
 Value = float | int | str
@@ -40,6 +41,11 @@ class Member:
         where = f"{self.place}, " if self.place else ""
         return f"{where}{self.strategy} seed {self.seed}"
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where its state is while it is unfinished; None if it has no folder."""
+        return None if self.folder is None else self.folder / "checkpoint"
+
 
 OnProgress = Callable[[Member, Progress], None]
 Outcome = Trace | Exception
@@ -55,17 +61,39 @@ def finished_trace(member: Member) -> Trace | None:
     if member.folder is None or not (member.folder / "summary.json").exists():
         return None
     trace = Trace.read(member.folder)
-    if trace.summary["fingerprint"] != fingerprint(member.scenario):
-        raise InputError(
-            f"{member.folder} holds a run of another scenario; "
-            "choose another --out, or replace it with --overwrite"
-        )
-    return trace
+    if trace.summary["fingerprint"] == fingerprint(member.scenario):
+        return trace
+    if unfinished_after(member) is not None:  # this run was about to replace the other
+        return None
+    raise InputError(
+        f"{member.folder} holds a run of another scenario; choose another --out, or replace it "
+        "with --overwrite. It differs (- that run, + now) in:\n"
+        f"{differences(trace.scenario_yaml, member.scenario)}"
+    )
+
+
+def unfinished_after(member: Member) -> int | None:
+    """The round after which the member was stopped, if its state was saved.
+
+    Raises:
+        InputError: If the folder holds the state of another run.
+    """
+    if member.checkpoint is None:
+        return None
+    found = read_checkpoint(member.checkpoint, member.scenario)
+    return None if found is None else found.round
+
+
+def begin_again(member: Member) -> None:
+    """Forget what an unfinished run left; a finished one stays until another is complete."""
+    if member.checkpoint is not None:
+        remove_checkpoint(member.checkpoint)
 
 
 def run_member(member: Member, on_progress: Callable[[Progress], None] | None = None) -> Trace:
-    """Simulate one member and write its trace where it belongs."""
-    trace = simulate(member.scenario, on_progress=on_progress)
+    """Simulate one member, from where it was stopped if it was, and write its trace."""
+    trace = simulate(member.scenario, on_progress, member.checkpoint)
     if member.folder is not None:
         trace.write(member.folder)
+    begin_again(member)
     return trace

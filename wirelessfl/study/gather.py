@@ -8,7 +8,15 @@ from pathlib import Path
 from wirelessfl.errors import InputError, is_full
 from wirelessfl.scenario import dump, fingerprint
 from wirelessfl.simulation.world import check
-from wirelessfl.study.executor import Endings, Member, OnProgress, Outcome, finished_trace
+from wirelessfl.study.executor import (
+    Endings,
+    Member,
+    OnProgress,
+    Outcome,
+    begin_again,
+    finished_trace,
+    unfinished_after,
+)
 from wirelessfl.study.pool import Executor, find_executor, run_members
 from wirelessfl.study.record import FILE, Record, finished, read_document, write_text
 from wirelessfl.trace import Trace
@@ -36,6 +44,10 @@ def gather(
     found = {m: None if overwrite else finished_trace(m) for m in record.members}
     ready = [(member, trace) for member, trace in found.items() if trace is not None]
     waiting = [member for member, trace in found.items() if trace is None]
+    for member in waiting:
+        if overwrite:
+            begin_again(member)
+        unfinished_after(member)  # fails early if it is of another run
     _check(waiting)
     failures: dict[Member, Exception] = {}
     if folder is not None:
@@ -93,7 +105,8 @@ def _claim(folder: Path, record: Record, waiting: list[Member]) -> None:
         for member in waiting:
             assert member.folder is not None
             member.folder.mkdir(parents=True, exist_ok=True)
-            write_text(member.folder / "scenario.yaml", dump(member.scenario))
+            if not (member.folder / "summary.json").exists():  # of a run that this one replaces
+                write_text(member.folder / "scenario.yaml", dump(member.scenario))
     except OSError as error:
         name = error.filename or folder
         raise InputError(f"{name} cannot be written: {error.strerror}") from None

@@ -17,14 +17,14 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
-from types import FrameType
 from typing import Any, cast
 
 from wirelessfl.errors import InputError
 from wirelessfl.simulation import Progress
+from wirelessfl.simulation.interruption import tell_the_user, work
 from wirelessfl.study.executor import Endings, Member, OnProgress, Outcome, run_member
 
-GRACE_S = 15.0  # for a worker that is told to stop, to save what it was doing
+GRACE_S = 60.0  # for a worker that is told to stop, to end its round and save its state
 READY = "ready"
 _CONTEXT = multiprocessing.get_context("spawn")  # fork is not safe once torch has threads
 
@@ -74,6 +74,9 @@ def run_in_processes(waiting: deque[Member], jobs: int, on_progress: OnProgress)
                     else:
                         workers.remove(worker)
                         worker.end()
+    except KeyboardInterrupt:
+        tell_the_user()
+        raise
     finally:
         _stop(workers)
 
@@ -174,15 +177,9 @@ def _interrupts_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    """The terminal and the parent may both say stop; the second must not disturb the saving."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def _serve(pipe: Connection[Any, Any]) -> None:
     """What a worker does: ask, run, tell, until there is nobody to tell, or it is told to stop."""
-    signal.signal(signal.SIGINT, _interrupt_once)
+    work()
     try:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

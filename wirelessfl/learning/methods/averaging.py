@@ -12,6 +12,7 @@ from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
 from wirelessfl.learning.methods.base import Change, FirstComponents, Ranks, Support, Weights
 from wirelessfl.learning.methods.factors import product_norm
+from wirelessfl.learning.state import State, by_client, of_clients
 
 
 class FedIt(FirstComponents):
@@ -120,6 +121,14 @@ class HetLora(FedIt):
         total[head:] = weighted_sum([c[head:] for c in changes], weights, len(model) - head)
         return total
 
+    def state(self) -> State:
+        """See `Method.state`."""
+        return by_client(self._kept)
+
+    def load(self, state: State) -> None:
+        """See `Method.load`."""
+        self._kept = {client: int(kept) for client, kept in of_clients(state).items()}
+
 
 class Ffa(FirstComponents):
     """FFA-LoRA (arXiv 2403.12313): A stays as it was drawn, only B is trained and sent.
@@ -187,6 +196,14 @@ class FedSa(FirstComponents):
         share = np.array([self._shares[client] for client in sorted(self._own)])
         own = [self._own[client] for client in sorted(self._own)]
         return (model + weighted_sum(own, share / share.sum(), len(model))).astype(np.float32)
+
+    def state(self) -> State:
+        """See `Method.state`."""
+        return by_client(self._own)
+
+    def load(self, state: State) -> None:
+        """See `Method.load`."""
+        self._own = of_clients(state)
 
 
 def _is_a(layout: Layout, rank: int) -> np.ndarray:

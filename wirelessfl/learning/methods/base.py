@@ -17,6 +17,7 @@ from wirelessfl.learning.aggregation import weighted_sum
 from wirelessfl.learning.jobs import GradientJob, Vector
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalStart
+from wirelessfl.learning.state import State
 
 Weights = NDArray[np.float64]
 Change = NDArray[np.float64]
@@ -131,6 +132,14 @@ class Method(ABC):
     def residual(self, model: Vector) -> Vector | None:
         """Change of the frozen weights, module after module `[d_out, d_in]`, if there is one."""
         return None
+
+    def state(self) -> State:
+        """What it remembers of clients (see `wirelessfl.learning.state`); by default nothing."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Go on from a `state`."""
+        assert not state
 
 
 class FirstComponents(Method):
