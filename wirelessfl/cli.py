@@ -37,6 +37,15 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override one field; may be repeated."),
 ]
+MemoFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--memo",
+        metavar="DIR",
+        help="Keep results of training here, and do not train again what is found here.",
+        show_default=False,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results already there.")]
 
 
@@ -56,6 +65,7 @@ def run(
         bool, typer.Option("--resume", help="Go on with a run that was stopped, if there is one.")
     ] = False,
     overwrite: Overwrite = False,
+    memo: MemoFolder = None,
     require_target: Annotated[
         bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
     ] = False,
@@ -81,7 +91,7 @@ def run(
     )
 
     folder = out or Path("runs") / f"{loaded.name}-seed-{loaded.seed}"
-    member = Member(loaded.strategy.kind, loaded, folder)
+    member = Member(loaded.strategy.kind, loaded, folder, memo)
     trace = None if overwrite else finished_trace(member)
     if trace is None:
         if overwrite:
@@ -141,6 +151,7 @@ def compare(
     ] = None,
     set_: Overrides = None,
     overwrite: Overwrite = False,
+    memo: MemoFolder = None,
 ) -> None:
     """Run strategies against one another on the same simulated world.
 
@@ -167,6 +178,7 @@ def compare(
             on_progress=display.update,
             on_end=display.finish,
             overwrite=overwrite,
+            memo=memo,
         )
     if any(result.traces.values()):
         print_study(result, folder)

@@ -161,6 +161,7 @@ def compare(
     on_progress: Callable[[Member, Progress], None] | None = None,
     on_end: Callable[[Member, Outcome], None] | None = None,
     overwrite: bool = False,
+    memo: str | Path | None = None,
 ) -> Study:
     """Run every strategy with every seed on the same world and gather the traces.
 
@@ -175,6 +176,7 @@ def compare(
         on_progress: Called with a member and its progress after each of its rounds.
         on_end: Called with a member and its trace, or what it failed with, as it ends.
         overwrite: Run finished members again and replace them.
+        memo: Folder where results of training are kept, as for `simulate`.
 
     Raises:
         InputError: On an unknown strategy, no target, an `out` that holds other results, or a
@@ -189,6 +191,7 @@ def compare(
             name,
             scenario.with_strategy(name).model_copy(update={"seed": seed}),
             None if folder is None else folder / name / f"seed-{seed}",
+            None if memo is None else Path(memo),
         )
         for seed in seeds
         for name in strategies

@@ -27,11 +27,19 @@ from wirelessfl.trace import Trace
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One run of a study: a resolved scenario, the strategy's name, and the folder it fills."""
+    """One run of a study.
+
+    Attributes:
+        strategy: The strategy's name.
+        scenario: The resolved scenario.
+        folder: The folder it fills, if any.
+        memo: Where results of training are kept, if anywhere (see `simulate`).
+    """
 
     strategy: str
     scenario: Scenario
     folder: Path | None
+    memo: Path | None = None
 
     @property
     def seed(self) -> int:
@@ -93,7 +101,7 @@ def begin_again(member: Member) -> None:
 
 def run_member(member: Member, on_progress: Callable[[Progress], None] | None = None) -> Trace:
     """Simulate one member, from where it was stopped if it was, and write its trace."""
-    trace = simulate(member.scenario, on_progress, member.checkpoint)
+    trace = simulate(member.scenario, on_progress, member.checkpoint, member.memo)
     if member.folder is not None:
         trace.write(member.folder)
     begin_again(member)
