@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -432,6 +433,7 @@ def _is_input(error: Exception) -> bool:
 
 def main() -> None:
     """Entry point of the `wirelessfl` command: turns errors of the user into exit codes."""
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app()
     except InputError as error:
