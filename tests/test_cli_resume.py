@@ -158,8 +158,12 @@ def test_ctrl_c_says_how_to_resume_and_nothing_is_overwritten_by_mistake(
     assert "another scenario" in other.stderr
     assert "- seed: 0\n+ seed: 4\n" in other.stderr
 
+    (state,) = (tmp_path / "a" / "checkpoint").iterdir()
+    damaged = tmp_path / "a" / "checkpoint" / f"round-000009-{'0' * 64}.safetensors"
+    damaged.write_bytes(state.read_bytes()[:-1])
     done = wirelessfl(*command, "--resume", cwd=tmp_path)
     assert (done.returncode, "a: going on after round 3" in done.stdout) == (0, True), done.stderr
+    assert f"warning: a/checkpoint/{damaged.name} is damaged" in done.stderr
     assert Trace.read(tmp_path / "a").summary["host"]["resumed_after_round"] == 3
     before = files(tmp_path / "a")
     again = wirelessfl(*command, "--resume", cwd=tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ import typer
 from wirelessfl.cli_study import (
     AllowCustom,
     AsJson,
+    MemoFolder,
     Overrides,
     Overwrite,
     Quiet,
@@ -59,6 +61,7 @@ def run(
         bool, typer.Option("--resume", help="Go on with a run that was stopped, if there is one.")
     ] = False,
     overwrite: Overwrite = False,
+    memo: MemoFolder = None,
     require_target: Annotated[
         bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
     ] = False,
@@ -89,7 +92,7 @@ def run(
     from wirelessfl.trace.files import make_folder
 
     folder = out or Path("runs") / f"{loaded.name}-seed-{loaded.seed}"
-    member = Member(loaded.strategy.kind, loaded, folder)
+    member = Member(loaded.strategy.kind, loaded, folder, memo)
     trace = None if overwrite else finished_trace(member)
     if trace is None:
         if overwrite:
@@ -290,6 +293,7 @@ def _how_to_resume(member: Member) -> str:
 
 def main() -> None:
     """Entry point of the `wirelessfl` command: turns errors of the user into exit codes."""
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app()
     except InputError as error:

@@ -37,6 +37,15 @@ AllowCustom = Annotated[
     bool,
     typer.Option("--allow-custom", help="Run the code that kind: custom in the scenario names."),
 ]
+MemoFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--memo",
+        metavar="DIR",
+        help="Keep results of training here, and do not train again what is found here.",
+        show_default=False,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results already there.")]
 Seeds = Annotated[str, typer.Option(help="Seeds: 0-4, or 1,3,5.")]
 Jobs = Annotated[
@@ -63,6 +72,7 @@ def compare(
     set_: Overrides = None,
     allow_custom: AllowCustom = False,
     overwrite: Overwrite = False,
+    memo: MemoFolder = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -128,6 +138,7 @@ def sweep(
     set_: Overrides = None,
     allow_custom: AllowCustom = False,
     overwrite: Overwrite = False,
+    memo: MemoFolder = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

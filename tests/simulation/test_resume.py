@@ -26,7 +26,10 @@ PILOT = "participation: {pilot_rounds: 2, replan_every: 2, pilot_expected: 3}"
 
 REMEMBERING = {
     **{name: (UNIFORM.format(f"adapter: {{method: {name}}}"),) for name in get_args(Method)},
-    "pruning": ("strategy={kind: full, adapter: {method: hetlora, pruning: 0.5, sketch: off}}",),
+    "pruning": (  # such a decay makes clients prune from round 3 on
+        "strategy={kind: full, adapter: {method: hetlora, pruning: 0.5, sketch: off}}",
+        "learning.local={steps: 2, batch: 4, lr: 0.01, optimizer: adamw, weight_decay: 20}",
+    ),
     "update sketch": (UNIFORM.format("adapter: {sketch: fixed, rank: 2, sketch_mode: update}"),),
     "momentum": (UNIFORM.format("server: {optimizer: momentum, momentum: 0.5}"),),
     "adam": (UNIFORM.format("server: {optimizer: adam, step: 0.01}"),),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import itertools
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -28,9 +29,11 @@ from wirelessfl.learning.base import Progress
 from wirelessfl.learning.cohort import train_cohort
 from wirelessfl.learning.cost import count_step_cost
 from wirelessfl.learning.fingerprint import frozen_weights
+from wirelessfl.learning.identity import learner_fingerprint
 from wirelessfl.learning.jobs import DivergedError, GradientJob, Update, Vector
 from wirelessfl.learning.layout import ADAPTER, layout_of
 from wirelessfl.learning.local import LocalResult, LocalWork, local_batches
+from wirelessfl.learning.memo import Memo
 from wirelessfl.learning.methods.base import Method
 from wirelessfl.learning.methods.build import build_method
 from wirelessfl.learning.methods.factors import exact_factors, products
@@ -50,7 +53,8 @@ _MEMORY_BYTES = 2e9
 _MOST_LOSS = 700.0  # whose exponential is still a number
 
 _PLAIN = FixedAdapter()
-_ENGINES = {"cohort": train_cohort, "reference": train_one_by_one}
+Engine = Callable[[Workbench, Sequence[LocalWork]], list[LocalResult]]
+_ENGINES: dict[str, Engine] = {"cohort": train_cohort, "reference": train_one_by_one}
 
 
 def build_learner(
@@ -82,12 +86,14 @@ class Learner:
         parameters: Length of a model vector.
         initial: The model before any training `[parameters]`.
         layout: Places of the adapter's parameters in a vector.
+        memo: Where results are kept from run to run, if anywhere.
     """
 
     def __init__(
         self, config: LearningConfig, task: Task, model: PeftModel, clients: int, seed: int
     ):
         self.clients = clients
+        self.memo: Memo | None = None
         self._config, self._task, self._model, self._seed = config, task, model, seed
         self._owned = partition(config.partition, task.classes, clients, seed, task.owners)
         self.samples = np.array([len(rows) for rows in self._owned])
@@ -208,11 +214,28 @@ class Learner:
         with torch_threads(self._config.threads):
             for cohort in self._cohorts(order, jobs, method):
                 works = [self._work(jobs[i], models[jobs[i].version], method) for i in cohort]
-                with self._shifted(method.residual(models[jobs[cohort[0]].version])):
-                    results = engine(self._bench, works)
+                residual = method.residual(models[jobs[cohort[0]].version])
+                train = functools.partial(self._trained, engine, works, residual)
+                results = (
+                    self.memo.trained(self._fingerprint, works, residual, train)
+                    if self.memo is not None
+                    else train()
+                )
                 for i, work, result in zip(cohort, works, results, strict=True):
                     updates[i] = self._update(jobs[i], work, result, method)
         return [updates[i] for i in range(len(jobs))]
+
+    def _trained(
+        self, engine: Engine, works: Sequence[LocalWork], residual: Vector | None
+    ) -> list[LocalResult]:
+        with self._shifted(residual):
+            return engine(self._bench, works)
+
+    @cached_property
+    def _fingerprint(self) -> bytes:
+        """Hash of all that results follow from besides the clients' work, or the model."""
+        own = [self._config.model_dump(mode="json"), self.clients, self._seed]
+        return learner_fingerprint(own, self._model, (self._bench.samples, self._test))
 
     def _cohorts(
         self, order: Sequence[int], jobs: Sequence[GradientJob], method: Method
@@ -257,10 +280,14 @@ class Learner:
         digest.update(b"" if residual is None else residual.tobytes())
         known = self._evaluated.get(digest.digest())
         if known is None:
-            self.layout.write(self._model, adapter)
-            with self._shifted(residual):
-                known = self._evaluated[digest.digest()] = self._measured()
-        return dict(known)
+            measure = functools.partial(self._measured, adapter, residual)
+            known = (
+                self.memo.measured(self._fingerprint, digest.digest(), measure)
+                if self.memo is not None
+                else measure()
+            )
+            self._evaluated[digest.digest()] = known
+        return {name: known[name] for name in self._task.metrics}
 
     @property
     def _evaluation_batch(self) -> int:
@@ -271,9 +298,14 @@ class Learner:
         logits = 4 * self._test.labels.shape[1] * config.vocab_size
         return max(1, min(_EVALUATION_BATCH, int(_EVALUATION_BYTES // logits)))
 
-    def _measured(self) -> dict[str, float]:
-        """Metrics of the model as it stands."""
-        with torch_threads(self._config.threads), torch.inference_mode():
+    def _measured(self, adapter: Vector, residual: Vector | None) -> dict[str, float]:
+        """Metrics of an adapter, with a change of the frozen weights if there is one."""
+        self.layout.write(self._model, adapter)
+        with (
+            self._shifted(residual),
+            torch_threads(self._config.threads),
+            torch.inference_mode(),
+        ):
             loss, right = 0.0, 0
             every = torch.arange(len(self._test), device=self._bench.device)
             for rows in torch.split(every, self._evaluation_batch):

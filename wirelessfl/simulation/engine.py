@@ -16,6 +16,7 @@ import simpy
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.aggregation import Aggregation
+from wirelessfl.learning.memo import Memo
 from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.learning.privacy import Privacy
 from wirelessfl.network.access import Access
@@ -47,6 +48,7 @@ def simulate(
     scenario: Scenario,
     on_progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
+    memo: str | Path | None = None,
 ) -> Trace:
     """Run one scenario to its end.
 
@@ -59,6 +61,8 @@ def simulate(
         checkpoint: Folder where the state is saved every `trace.checkpoint_every` rounds, and when
             Ctrl-C or SIGTERM stop the run. The state of a run of this scenario that lies there is
             gone on from, to the same trace. It stays when the run is over.
+        memo: Folder where results of training are kept, from run to run: what is found there is not
+            trained again (`wirelessfl.learning.memo`). It changes nothing but the time.
 
     Raises:
         InputError: If the scenario asks for something that cannot be (e.g. a target metric the
@@ -73,7 +77,8 @@ def simulate(
     strategy = build_strategy(scenario.strategy, scenario.devices.count)
     env = simpy.Environment()
     hardware = world.hardware(env, strategy)
-    workload, training = _learning(scenario)
+    kept = None if memo is None else Memo(memo)
+    workload, training = _learning(scenario, kept)
     saved = None
     if checkpoint is not None and isinstance(training, RealTraining):
         training = saved = LoggedTraining(training, Path(checkpoint), scenario)
@@ -125,6 +130,7 @@ def simulate(
                 "evaluation_s": done["evaluation_s"],
                 "event_loop_s": ended - built - learning_s,
                 "resumed_after_round": None if saved is None else saved.resumed_after,
+                "memo": None if kept is None else {"hits": kept.hits, "misses": kept.misses},
             },
         },
     )
@@ -154,7 +160,7 @@ def _fidelity(access: Access) -> dict[str, dict[str, int]]:
     return {"ergodic": {"transfers": transfers, "short": short}}
 
 
-def _learning(scenario: Scenario) -> tuple[Workload, Training]:
+def _learning(scenario: Scenario, memo: Memo | None = None) -> tuple[Workload, Training]:
     """What a round costs the clients, and the model that it changes."""
     workload: Workload
     training: Training
@@ -164,6 +170,7 @@ def _learning(scenario: Scenario) -> tuple[Workload, Training]:
     else:
         learner = shared_learner(scenario)
         _check_target(scenario, learner)
+        learner.memo = memo
         workload = learner.workload
         strategy = scenario.strategy
         mixes = isinstance(strategy, FedAsync) and strategy.mixing.of == "models"

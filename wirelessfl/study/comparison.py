@@ -146,6 +146,7 @@ def compare(
     on_progress: Callable[[Member, Progress], None] | None = None,
     on_end: Callable[[Member, Outcome], None] | None = None,
     overwrite: bool = False,
+    memo: str | Path | None = None,
     executor: Executor = "local",
     command: str | None = None,
 ) -> Study:
@@ -162,6 +163,7 @@ def compare(
         on_progress: Called with a member and its progress after each of its rounds.
         on_end: Called with a member and its trace, or what it failed with, as it ends.
         overwrite: Run finished members again and replace them.
+        memo: Folder where results of training are kept, as for `simulate`.
         executor: Where simulations run: 'local' processes, or 'ray'. It cannot change results.
         command: The command line to note in `study.json`.
 
@@ -180,6 +182,7 @@ def compare(
             name,
             scenario.with_strategy(name).model_copy(update={"seed": seed}),
             None if folder is None else folder / name / f"seed-{seed}",
+            memo=None if memo is None else Path(memo),
         )
         for seed in seeds
         for name in strategies

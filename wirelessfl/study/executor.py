@@ -22,6 +22,7 @@ class Member:
     Attributes:
         point: In a sweep, the value of every axis, by path.
         place: In a sweep, the same for people.
+        memo: Where results of training are kept, if anywhere (see `simulate`).
     """
 
     strategy: str
@@ -29,6 +30,7 @@ class Member:
     folder: Path | None
     point: Mapping[str, Value] = field(default_factory=dict)
     place: str = ""
+    memo: Path | None = None
 
     @property
     def seed(self) -> int:
@@ -92,7 +94,7 @@ def begin_again(member: Member) -> None:
 
 def run_member(member: Member, on_progress: Callable[[Progress], None] | None = None) -> Trace:
     """Simulate one member, from where it was stopped if it was, and write its trace."""
-    trace = simulate(member.scenario, on_progress, member.checkpoint)
+    trace = simulate(member.scenario, on_progress, member.checkpoint, member.memo)
     if member.folder is not None:
         trace.write(member.folder)
     begin_again(member)
