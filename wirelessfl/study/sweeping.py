@@ -212,8 +212,8 @@ def sweep(
             name,
             point.scenario.with_strategy(name).model_copy(update={"seed": seed}),
             None if folder is None else folder / point.folder / name / f"seed-{seed}",
-            point.values,
-            point.label,
+            point=point.values,
+            place=point.label,
         )
         for point in points
         for seed in numbers
