@@ -20,7 +20,6 @@ from tests.test_cli import wirelessfl
 from wirelessfl.study import read_study
 
 BANDWIDTHS = ("--vary", "network.uplink.bandwidth=500 kHz, 5 MHz")
-LONG = ("--set", "stop.rounds=3000")  # some seconds
 
 
 @pytest.fixture
@@ -206,7 +205,7 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing_finished(
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_not_the_end_of_the_sweep(timing_file: Path, tmp_path: Path):
-    options = ("--vary", "stop.rounds=20000,20001,2", "--out", "s", "--jobs", 2, "--json")
+    options = ("--vary", "stop.rounds=1000,1001,2", "--out", "s", "--jobs", 2, "--json")
     started = start("sweep", timing_file, *options, cwd=tmp_path)
     until = time.monotonic() + 120
     victims: list[psutil.Process] = []
