@@ -159,6 +159,9 @@ def test_ctrl_c_keeps_what_has_finished_and_the_same_command_goes_on(
         "interrupted: 1 of 3 runs are finished and kept in s; the same command goes on"
     )
     assert "Traceback" not in said
+    until = time.monotonic() + 10  # Python's own resource tracker ends a moment after its parent
+    while processes_of(started.pid) and time.monotonic() < until:
+        time.sleep(0.1)
     assert not processes_of(started.pid)
     assert read_study(tmp_path / "s").runs["status"].tolist() == ["finished", "waiting", "waiting"]
     assert not list((tmp_path / "s").rglob("*.part"))
