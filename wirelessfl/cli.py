@@ -66,6 +66,7 @@ def run(
     if timing_only:
         loaded = loaded.timing_only()
     from wirelessfl.console import errors, live_progress, print_warnings
+    from wirelessfl.simulation.world import check
     from wirelessfl.study.executor import Member, finished_trace, run_member
     from wirelessfl.study_tables import print_run, run_document
     from wirelessfl.trace.files import make_folder
@@ -74,6 +75,7 @@ def run(
     member = Member(loaded.strategy.kind, loaded, folder)
     trace = None if overwrite else finished_trace(member)
     if trace is None:
+        check(loaded)
         make_folder(folder)
         with live_progress(1, loaded.stop.target, quiet) as display:
             trace = run_member(member, lambda progress: display.update(member, progress))
