@@ -85,7 +85,7 @@ def test_a_finished_run_is_kept_and_another_scenario_does_not_replace_it(
     before = tables(tmp_path / "a")
     again = wirelessfl("run", small_file, "--out", "a", cwd=tmp_path)
     assert again.returncode == 0
-    assert "already holds this run" in again.stdout
+    assert "already holds this run" in again.stderr
     other = wirelessfl("run", small_file, "--out", "a", "--seed", "1", cwd=tmp_path)
     assert other.returncode == 2
     assert "another scenario" in other.stderr
@@ -144,7 +144,7 @@ def test_a_failed_member_is_reported_and_the_others_survive(small_file: Path, tm
     assert done.returncode == 1
     assert "error: wild seed 0: training diverged: client" in done.stderr
     assert Trace.read(tmp_path / "out" / "wild" / "seed-0").summary["diverged"]
-    assert "1 runs failed; the others are kept in out" in done.stdout
+    assert "1 of 2 runs failed; the others are kept in out" in done.stderr
     assert Trace.read(tmp_path / "out" / "uniform" / "seed-0").rounds["round"].max() >= 1
 
 

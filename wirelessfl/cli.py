@@ -81,6 +81,7 @@ def run(
     if timing_only:
         loaded = loaded.timing_only()
     from wirelessfl.console import errors, live_progress, print_warnings
+    from wirelessfl.simulation.world import check
     from wirelessfl.study.executor import (
         Member,
         begin_again,
@@ -92,7 +93,7 @@ def run(
     from wirelessfl.trace.files import make_folder
 
     folder = out or Path("runs") / f"{loaded.name}-seed-{loaded.seed}"
-    member = Member(loaded.strategy.kind, loaded, folder, memo)
+    member = Member(loaded.strategy.kind, loaded, folder, memo=memo)
     trace = None if overwrite else finished_trace(member)
     if trace is None:
         if overwrite:
@@ -109,6 +110,7 @@ def run(
                 if stopped is None
                 else f"{folder}: going on after round {stopped}"
             )
+        check(loaded)
         make_folder(folder)
         with (
             stoppable(lambda: _how_to_resume(member)),

@@ -103,6 +103,7 @@ def compare(
             on_progress=display.update,
             on_end=display.finish,
             overwrite=overwrite,
+            memo=memo,
             executor=executor.value,
             command=_command(),
         )
@@ -182,6 +183,7 @@ def sweep(
             on_progress=display.update,
             on_end=ended,
             overwrite=overwrite,
+            memo=memo,
             executor=executor.value,
             command=_command(),
         )

@@ -83,8 +83,10 @@ def read_record(folder: Path) -> tuple[Record, dict[Member, Exception]]:
     members = []
     for entry in document["members"]:
         home = folder / entry["folder"]
-        scenario_of_member = _scenario(home / "scenario.yaml")
-        member = Member(entry["strategy"], scenario_of_member, home, entry["point"], entry["place"])
+        of_member = _scenario(home / "scenario.yaml")
+        member = Member(
+            entry["strategy"], of_member, home, point=entry["point"], place=entry["place"]
+        )
         members.append(member)
         if entry["error"] is not None:
             failures[member] = _error(entry["error"])

@@ -85,10 +85,10 @@ def _lines(
         picture.vlines(x[known], *ends, color=colour, linewidth=1.2)
     _scale(picture, first, table)
     picture.set_ylabel(label)
-    note = "mean over seeds; bars: 95% confidence"
+    notes = ["mean over seeds; bars: 95% confidence"] if table["low"].notna().any() else []
     if table["bound"].any():
-        note += "; hollow: lower bound, as not all arrived"
-    picture.set_title(note, loc="left", fontsize=9, color="#555555")
+        notes.append("hollow: lower bound, as not all arrived")
+    picture.set_title("; ".join(notes), loc="left", fontsize=9, color="#555555")
     handles, names = picture.get_legend_handles_labels()
     columns = max(1, min(len(names), int(95 / (max(map(len, names), default=1) + 6))))
     figure.legend(handles, names, loc="outside lower center", ncols=columns)

@@ -181,6 +181,7 @@ def sweep(
     on_progress: Callable[[Member, Progress], None] | None = None,
     on_end: Callable[[Member, Outcome], None] | None = None,
     overwrite: bool = False,
+    memo: str | Path | None = None,
     executor: Executor = "local",
     command: str | None = None,
 ) -> Sweep:
@@ -194,7 +195,7 @@ def sweep(
         seeds: Seeds of the world; each meets all strategies at all points.
         out: Folder for `POINT/STRATEGY/seed-N/` traces, tables and the picture; None keeps all in
             memory. Members already finished there are read, not run again.
-        jobs, on_progress, on_end, overwrite, executor, command: As for `compare`.
+        jobs, on_progress, on_end, overwrite, memo, executor, command: As for `compare`.
 
     Raises:
         InputError: On a field or value that cannot be, two values that come to the same, or as
@@ -212,8 +213,8 @@ def sweep(
             name,
             point.scenario.with_strategy(name).model_copy(update={"seed": seed}),
             None if folder is None else folder / point.folder / name / f"seed-{seed}",
-            point.values,
-            point.label,
+            point=point.values,
+            place=point.label,
         )
         for point in points
         for seed in numbers
