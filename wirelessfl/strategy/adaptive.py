@@ -56,16 +56,18 @@ class AdaptiveStrategy(Strategy):
         seen = self._knowledge.correct(observation, now=opportunistic)
         if self._plan is None or self._over(seen, self._plan):
             self._plan, self._planned_round = self._new_plan(seen, None), seen.round
-        elif opportunistic:
+        elif opportunistic or self._plan.phase == "pilot":
             self._plan = self._new_plan(seen, self._plan)
         return self._plan
 
     def _over(self, seen: Observation, plan: Plan) -> bool:
-        """Whether a plan is a pilot's, too old, or promises something else by now."""
+        """Whether a plan is too old, the last pilot's, or promises something else by now."""
         participation = self._config.participation
         old = seen.round - self._planned_round >= participation.replan_every
-        if old or plan.phase == "pilot" or participation.opportunistic:
-            return old or plan.phase == "pilot"
+        if plan.phase == "pilot":
+            return old or seen.round >= participation.pilot_rounds
+        if old or participation.opportunistic:
+            return old
         now = self._promise(seen, plan)
         before = plan.expected_round_s * plan.relative_rounds
         after = now.expected_round_s * now.relative_rounds
@@ -105,7 +107,9 @@ class AdaptiveStrategy(Strategy):
         if reachable.any():
             rows = np.flatnonzero(reachable)
             some, survival = seen.only(rows), self._knowledge.survival[rows]
-            noise = (unrelated(seen.weights) if pilot else self._knowledge.noise.noise(seen.weights))
+            noise = unrelated(seen.weights)
+            if not pilot:
+                noise = self._knowledge.noise.noise(seen.weights)
             start = None if last is None else (last.q[rows], last.k[rows])
             q[rows], k[rows] = self._optimise(some, survival, noise[rows], start, pilot)
         bare = Plan(q=q, k=k, server_step=0.0, expected_round_s=0.0)
