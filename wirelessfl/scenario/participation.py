@@ -146,6 +146,14 @@ class PlannedParticipation(Config):
         description="Rounds after which planning starts from scratch at the latest, counted from "
         "the end of the pilot; an opportunistic plan follows the one before until then.",
     )
+    estimates: Literal["credible", "plain"] = Field(
+        "credible",
+        description="What is known of clients. credible: means drawn towards the population's by "
+        "what they deserve, rates forecast from reports, compute times as measured, weights that "
+        "divide by the share of updates that arrived; plain: each client's own mean norm (the "
+        "population's if it was never heard from), rates and compute times as reported, every "
+        "update expected to arrive.",
+    )
     oracle: bool = Field(
         False,
         description="Show the planner everybody's true updates before every round, at no cost in "
@@ -164,3 +172,4 @@ class PaperParticipation(PlannedParticipation):
 
     planner: Planner = Field("mean_field", description="As for adaptive.")
     opportunistic: bool = Field(False, description="As for adaptive.")
+    estimates: Literal["credible", "plain"] = Field("plain", description="As for adaptive.")

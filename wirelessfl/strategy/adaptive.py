@@ -42,7 +42,8 @@ class AdaptiveStrategy(Strategy):
         self.bandwidth = config.bandwidth
         self.oracle = config.participation.oracle
         self._config = config
-        self._knowledge = Knowledge(clients)
+        plain = config.participation.estimates == "plain"
+        self._knowledge = Knowledge(clients, config.server.step_max, plain)
         self._plan: Plan | None = None
         self._planned_round = 0
 
@@ -80,7 +81,8 @@ class AdaptiveStrategy(Strategy):
 
     def observe(self, feedback: RoundFeedback) -> None:
         """Sharpen the estimates."""
-        self._knowledge.learn(feedback)
+        assert self._plan is not None, "a round begins with a plan"
+        self._knowledge.learn(feedback, self._plan.server_step)
 
     def state(self) -> dict[str, Any]:
         """Estimates and the current plan."""
@@ -122,7 +124,10 @@ class AdaptiveStrategy(Strategy):
             arriving, plan.k, seen.rank, seen.weights, noise.noise(seen.weights), drift=DRIFT
         )
         server = self._config.server
-        coupled = server.step_max * terms.step_ratio
+        largest = server.step_max
+        if server.measures_smoothness:
+            largest = self._knowledge.largest_step(seen.weights)
+        coupled = largest * terms.step_ratio
         return replace(
             plan,
             server_step=coupled if server.step == "coupled" else server.step,

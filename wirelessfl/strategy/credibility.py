@@ -28,10 +28,12 @@ class RunningMeans:
         clients: How many there are.
         prior: What is believed of the population before anything is measured, as one value.
         memory: Weight that a client's values keep when it is heard from again; 1 forgets nothing.
+        shrunk: Whether estimates are drawn towards the population's; else each client's own mean
+            is believed, and the population's of those never heard from.
     """
 
-    def __init__(self, clients: int, prior: float, memory: float) -> None:
-        self._prior, self._memory = prior, memory
+    def __init__(self, clients: int, prior: float, memory: float, shrunk: bool = True) -> None:
+        self._prior, self._memory, self._shrunk = prior, memory, shrunk
         self._count, self._sum, self._squares = np.zeros((3, clients))
 
     def observe(self, clients: Ints, values: Floats) -> None:
@@ -53,6 +55,9 @@ class RunningMeans:
         softness = np.clip(within / between, FIRMEST, SOFTEST) if between > 0 else SOFTEST
         trust = count / (count + softness)
         between = max(between, within / SOFTEST)
+        if not self._shrunk:
+            variance = np.divide(within, count, out=np.full_like(count, between), where=seen)
+            return np.where(seen, own, mean), np.sqrt(variance)
         return mean + trust * (own - mean), np.sqrt(between * (1.0 - trust))
 
     def _variances(self, own: Floats, mean: float) -> tuple[float, float]:
