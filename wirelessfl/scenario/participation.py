@@ -129,10 +129,16 @@ class PlannedParticipation(Config):
         None, description="What each client may send and receive on average, kept the same way."
     )
     pilot_rounds: int = Field(
-        3, ge=1, description="First rounds, data-proportional, that measure the update norms."
+        3,
+        ge=1,
+        description="First rounds, planned as if updates were equally long and had nothing in "
+        "common, that measure the update norms.",
     )
     pilot_expected: float = Field(
-        10.0, gt=0, description="Expected participants of a pilot round (at most all clients)."
+        10.0,
+        gt=0,
+        description="Largest expected number of participants of a pilot round; q_min and "
+        "max_weight may ask for more.",
     )
     opportunistic: bool = Field(
         True,

@@ -2,7 +2,7 @@
 
 Pilot rounds (on the clock) -> estimates -> plan -> again as they sharpen and channels move. The
 step follows the noise, step_max / (1 + NSR): the law "rounds grow as 1 + NSR" holds at the step
-that suits it.
+that suits it. Pilots are plans too, for updates that are equally long and unrelated.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class AdaptiveStrategy(Strategy):
         self._planned_round = 0
 
     def plan(self, observation: Observation) -> Plan:
-        """A pilot plan (anew every round), the current plan, or the next one.
+        """A pilot plan, the current plan, or the next one.
 
         When a plan is over the search begins from scratch; where it only follows the channel of a
-        round, from the plan of the round before.
+        round, or is a pilot's, from the plan of the round before.
         """
         opportunistic = self._config.participation.opportunistic
         seen = self._knowledge.correct(observation, now=opportunistic)
