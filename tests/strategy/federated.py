@@ -66,6 +66,7 @@ class Federated:
     def time_to(self, strategy: Strategy, loss: float, rounds: int = 400) -> float:
         """Simulated seconds until the training loss falls to `loss`; inf if it does not."""
         model, time_s = np.zeros((FEATURES, CLASSES)), 0.0
+        last = np.full_like(model, np.nan)
         sharing = EqualFinish() if strategy.bandwidth.kind == "equal_finish" else WorkConserving()
         for round in range(rounds):
             seen = replace(self.seen, round=round, time_s=time_s)
@@ -100,8 +101,10 @@ class Federated:
                     compute_s=compute[who],
                     upload_s=upload[who],
                     duration_s=length + seen.server_overhead_s,
+                    update_product=float(np.sum(total * last)),
                 )
             )
+            last = total
             if self.loss(model) <= loss:
                 return time_s
         return float("inf")

@@ -18,6 +18,11 @@ from wirelessfl.strategy.observation import Plan, TrueUpdates
 from wirelessfl.strategy.report_memory import ReportMemory
 
 
+def known(clients: int, plain: bool = False) -> Knowledge:
+    """Nothing yet."""
+    return Knowledge(clients, step_max=1.0, plain=plain)
+
+
 def heard(values: np.ndarray, memory: float = 1.0) -> RunningMeans:
     """Means after one row of values for all clients in each round. [rounds, clients]"""
     means = RunningMeans(values.shape[1], prior=0.0, memory=memory)
@@ -117,12 +122,13 @@ def rounds_of(knowledge: Knowledge, rounds: int, slower: float, lost: float) -> 
                 ideal,
                 **{name: getattr(ideal, name)[arrives] for name in fields},
                 compute_s=slower * ideal.compute_s[arrives],
-            )
+            ),
+            step=1.0,
         )
 
 
 def test_measured_compute_times_correct_what_devices_claim() -> None:
-    knowledge, seen = Knowledge(30), observation(1, 30)
+    knowledge, seen = known(30), observation(1, 30)
     rounds_of(knowledge, 20, slower=1.7, lost=0.0)
     corrected = knowledge.correct(seen, now=False)
     everyone, ranks = np.arange(30), np.full(30, 4)
@@ -131,7 +137,7 @@ def test_measured_compute_times_correct_what_devices_claim() -> None:
 
 
 def test_survival_is_one_until_somebody_is_lost_and_then_the_share_that_arrived() -> None:
-    reliable, flaky = Knowledge(30), Knowledge(30)
+    reliable, flaky = known(30), known(30)
     rounds_of(reliable, 10, slower=1.0, lost=0.0)
     np.testing.assert_array_equal(reliable.survival, 1.0)
     rounds_of(flaky, 60, slower=1.0, lost=0.3)
@@ -139,8 +145,21 @@ def test_survival_is_one_until_somebody_is_lost_and_then_the_share_that_arrived(
     assert np.ptp(flaky.survival) < 0.4
 
 
+def test_plain_estimates_are_own_means_and_reports_as_they_are() -> None:
+    means = RunningMeans(3, prior=0.0, memory=1.0, shrunk=False)
+    means.observe(np.array([0, 1]), np.array([2.0, 6.0]))
+    means.observe(np.array([0]), np.array([4.0]))
+    estimates, errors = means.estimates()
+    np.testing.assert_allclose(estimates, [3.0, 6.0, 12.0 / 4.0])  # the prior counts as one value
+    assert errors[0] < errors[1]
+    knowledge, seen = known(30, plain=True), observation(1, 30)
+    rounds_of(knowledge, 12, slower=1.7, lost=0.3)
+    assert knowledge.correct(seen, now=False) is seen
+    np.testing.assert_array_equal(knowledge.survival, 1.0)
+
+
 def test_what_was_learnt_survives_a_restart() -> None:
-    whole, resumed = Knowledge(30), Knowledge(30)
+    whole, resumed = known(30), known(30)
     rounds_of(whole, 12, slower=1.3, lost=0.2)
     resumed.restore(json.loads(json.dumps(whole.state())))
     seen = observation(2, 30)
@@ -182,11 +201,11 @@ def test_an_oracle_knows_the_ratio_exactly() -> None:
 
 
 def test_an_oracle_goes_on_from_its_state() -> None:
-    knowledge, resumed = Knowledge(9), Knowledge(9)
+    knowledge, resumed = known(9), known(9)
     seen = replace(observation(1, 9), true_updates=lambda: TrueUpdates(np.arange(1.0, 10), 2.0))
     knowledge.correct(seen, now=True)
     chosen = strategy(9, "uniform", participation={"expected": 4})
-    knowledge.learn(feedback(chosen.plan(seen), seen))
+    knowledge.learn(feedback(chosen.plan(seen), seen), step=1.0)
     resumed.restore(json.loads(json.dumps(knowledge.state())))
     ours, theirs = resumed.correct(seen, now=True), knowledge.correct(seen, now=True)
     np.testing.assert_array_equal(ours.uplink_rate_bps, theirs.uplink_rate_bps)

@@ -49,6 +49,7 @@ def feedback(plan: Plan, seen: Observation, seed: int = 0) -> RoundFeedback:
         compute_s=seen.compute_s(who, plan.k[who]),
         upload_s=none,
         duration_s=1.0,
+        update_product=float(rng.normal()),
     )
 
 
@@ -110,7 +111,13 @@ def test_presets_differ_as_their_names_say() -> None:
     for kind in ("uniform", "data_proportional", "statistical", "fslora"):
         assert strategy(12, kind).plan(seen).q.sum() == pytest.approx(2.5)
     assert strategy(12, "adaptive").bandwidth.kind == "work_conserving"
-    assert strategy(12, "adaptive-paper").bandwidth.kind == "equal_finish"
+    paper = TypeAdapter(StrategyConfig).validate_python({"kind": "adaptive-paper"})
+    assert paper.bandwidth.kind == "equal_finish"
+    assert paper.participation.planner == "mean_field"
+    assert paper.participation.estimates == "plain"
+    assert not paper.participation.opportunistic
+    assert paper.server.variance_reduction == "none"
+    assert paper.server.smoothness == "given"
 
 
 @pytest.mark.parametrize("kind", PRESETS)
@@ -138,6 +145,21 @@ def test_plans_come_after_the_pilot_and_every_few_rounds(kind: str) -> None:
     assert changed == [1, 2, 5, 8]
 
 
+def test_a_pilot_is_small_and_seldom_calls_a_straggler() -> None:
+    rates = observation(1, 20).uplink_rate_bps
+    slow = np.where(np.arange(20) == 3, rates / 100, rates)
+    usual, wary = (
+        strategy(20, "adaptive", participation={"pilot_expected": 4}).plan(
+            observation(1, 20, uplink_rate_bps=uplink)
+        )
+        for uplink in (rates, slow)
+    )
+    assert usual.phase == wary.phase == "pilot"
+    assert max(usual.q.sum(), wary.q.sum()) <= 4 + 1e-9
+    assert wary.q[3] < 0.5 * usual.q[3]
+    assert wary.q[3] >= min(1.0, observation(1, 20).weights[3] / 0.5)
+
+
 @pytest.mark.parametrize("kind", LEARNING)
 def test_ranks_stay_between_k_min_and_memory(kind: str) -> None:
     chosen = strategy(20, kind, participation={"pilot_rounds": 1}, adapter={"k_min": 6})
@@ -161,7 +183,8 @@ def test_no_update_outweighs_the_cap(kind: str) -> None:
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 100))
 def test_coupled_step_follows_the_noise_and_stays_positive(seed: int) -> None:
-    chosen = strategy(20, "adaptive", server={"step_max": 2.0})
+    server = {"step_max": 2.0, "smoothness": "given"}
+    chosen = strategy(20, "adaptive", server=server)
     for round in range(6):
         seen = observation(seed, 20, round=round)
         plan = chosen.plan(seen)

@@ -9,6 +9,7 @@ the sum is left.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -79,11 +80,13 @@ class Aggregated:
         squared_norms: Squared norm of each update as it was added, so of its correction if updates
             are remembered, and before any clipping. [m]
         total_squared_norm: ||U||^2.
+        product: <U, U of the round before>; NaN in the first.
     """
 
     change: Floats
     squared_norms: Floats
     total_squared_norm: float
+    product: float
 
 
 class Aggregation:
@@ -115,6 +118,7 @@ class Aggregation:
         """Forget all updates so far; what they cost in privacy is spent."""
         self._optimizer = server_optimizer(self._server)
         self._memories: Memories | None = None
+        self._last: Floats | None = None
 
     def aggregate(
         self,
@@ -163,7 +167,9 @@ class Aggregation:
                 sampling.round, sampling.largest_weight, sampling.largest_probability, len(places)
             )
         change = step * self._optimizer.move(total)
-        return Aggregated(change, squared_norms, float(np.square(total).sum()))
+        product = math.nan if self._last is None else float(self._last @ total)
+        self._last = total
+        return Aggregated(change, squared_norms, float(np.square(total).sum()), product)
 
     def _no_memories(self, parameters: int) -> Memories:
         return Memories(parameters, fitted=self._reduction == "fitted")

@@ -129,10 +129,16 @@ class PlannedParticipation(Config):
         None, description="What each client may send and receive on average, kept the same way."
     )
     pilot_rounds: int = Field(
-        3, ge=1, description="First rounds, data-proportional, that measure the update norms."
+        3,
+        ge=1,
+        description="First rounds, planned as if updates were equally long and had nothing in "
+        "common, that measure the update norms.",
     )
     pilot_expected: float = Field(
-        10.0, gt=0, description="Expected participants of a pilot round (at most all clients)."
+        10.0,
+        gt=0,
+        description="Largest expected number of participants of a pilot round; q_min and "
+        "max_weight may ask for more.",
     )
     opportunistic: bool = Field(
         True,
@@ -145,6 +151,14 @@ class PlannedParticipation(Config):
         ge=1,
         description="Rounds after which planning starts from scratch at the latest, counted from "
         "the end of the pilot; an opportunistic plan follows the one before until then.",
+    )
+    estimates: Literal["credible", "plain"] = Field(
+        "credible",
+        description="What is known of clients. credible: means drawn towards the population's by "
+        "what they deserve, rates forecast from reports, compute times as measured, weights that "
+        "divide by the share of updates that arrived; plain: each client's own mean norm (the "
+        "population's if it was never heard from), rates and compute times as reported, every "
+        "update expected to arrive.",
     )
     oracle: bool = Field(
         False,
@@ -164,3 +178,4 @@ class PaperParticipation(PlannedParticipation):
 
     planner: Planner = Field("mean_field", description="As for adaptive.")
     opportunistic: bool = Field(False, description="As for adaptive.")
+    estimates: Literal["credible", "plain"] = Field("plain", description="As for adaptive.")

@@ -64,6 +64,16 @@ class PlannedStep(_Aggregation):
     step_max: float = Field(
         1.0, gt=0, description="The coupled step that full participation would get."
     )
+    smoothness: Literal["measured", "given"] = Field(
+        "measured",
+        description="measured: how updates turn from round to round shows what the objective "
+        "allows, and the coupled step stays within it; given: step_max alone limits it.",
+    )
+
+    @property
+    def measures_smoothness(self) -> bool:
+        """Whether the largest step is measured: a move must be a multiple of the update for it."""
+        return self.smoothness == "measured" and self.optimizer == "plain"
 
     @model_validator(mode="after")
     def _number_or_coupled(self) -> PlannedStep:

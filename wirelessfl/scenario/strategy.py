@@ -60,13 +60,14 @@ class Adaptive(Planned):
 
 
 class AdaptivePaper(Planned):
-    """As arXiv 2505.23555, reconstructed: mean-field planner and equal-finish bandwidth."""
+    """As arXiv 2505.23555, reconstructed: mean-field planner, equal finish, plain estimates."""
 
     kind: Literal["adaptive-paper"] = "adaptive-paper"
     participation: PaperParticipation = Field(
         PaperParticipation(), description="How participation is planned."
     )
     bandwidth: SharingConfig = Field(EqualFinish(), description="Uplink sharing rule.")
+    server: PlannedStep = Field(PlannedStep(smoothness="given"), description="Server step.")
 
 
 class CustomStrategy(Custom, Preset):

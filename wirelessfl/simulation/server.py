@@ -175,6 +175,7 @@ class Server(BaseServer):
             k=cohort.work.ranks[received],
             squared_norms=learned.squared_norms,
             update_squared_norm=learned.update_squared_norm,
+            update_product=learned.update_product,
             losses=learned.losses,
             compute_s=(cohort.waiting_s + cohort.computing_s)[received],
             upload_s=cohort.uploading_s[received],

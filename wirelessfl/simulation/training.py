@@ -7,6 +7,7 @@ when the round is over, for the updates that arrived, all of them in one pass.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,12 +37,14 @@ class Learned:
         squared_norms: ||delta_n||^2 of each useful one, as the server added it up.
         update_squared_norm: ||U||^2 of their sum, before the server's optimiser.
         losses: Mean local training loss of each useful one.
+        update_product: <U, U of the round before>.
     """
 
     useful: Bools
     squared_norms: Floats
     update_squared_norm: float
     losses: Floats
+    update_product: float = math.nan
 
 
 class Training(Protocol):
@@ -182,7 +185,9 @@ class RealTraining:
                 change += step * self._taken_back([jobs[i] for i in added], kept, weights[added])
             self._model = self._method.settled(apply(self._model, change))
             self.version += 1
-        return Learned(useful, result.squared_norms, result.total_squared_norm, losses)
+        return Learned(
+            useful, result.squared_norms, result.total_squared_norm, losses, result.product
+        )
 
     def _collect(self, jobs: list[GradientJob]) -> list[Update | None]:
         """Updates of the jobs, in their order.

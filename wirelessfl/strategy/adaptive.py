@@ -2,7 +2,7 @@
 
 Pilot rounds (on the clock) -> estimates -> plan -> again as they sharpen and channels move. The
 step follows the noise, step_max / (1 + NSR): the law "rounds grow as 1 + NSR" holds at the step
-that suits it.
+that suits it. Pilots are plans too, for updates that are equally long and unrelated.
 """
 
 from __future__ import annotations
@@ -42,30 +42,33 @@ class AdaptiveStrategy(Strategy):
         self.bandwidth = config.bandwidth
         self.oracle = config.participation.oracle
         self._config = config
-        self._knowledge = Knowledge(clients)
+        plain = config.participation.estimates == "plain"
+        self._knowledge = Knowledge(clients, config.server.step_max, plain)
         self._plan: Plan | None = None
         self._planned_round = 0
 
     def plan(self, observation: Observation) -> Plan:
-        """A pilot plan (anew every round), the current plan, or the next one.
+        """A pilot plan, the current plan, or the next one.
 
         When a plan is over the search begins from scratch; where it only follows the channel of a
-        round, from the plan of the round before.
+        round, or is a pilot's, from the plan of the round before.
         """
         opportunistic = self._config.participation.opportunistic
         seen = self._knowledge.correct(observation, now=opportunistic)
         if self._plan is None or self._over(seen, self._plan):
             self._plan, self._planned_round = self._new_plan(seen, None), seen.round
-        elif opportunistic:
+        elif opportunistic or self._plan.phase == "pilot":
             self._plan = self._new_plan(seen, self._plan)
         return self._plan
 
     def _over(self, seen: Observation, plan: Plan) -> bool:
-        """Whether a plan is a pilot's, too old, or promises something else by now."""
+        """Whether a plan is too old, the last pilot's, or promises something else by now."""
         participation = self._config.participation
         old = seen.round - self._planned_round >= participation.replan_every
-        if old or plan.phase == "pilot" or participation.opportunistic:
-            return old or plan.phase == "pilot"
+        if plan.phase == "pilot":
+            return old or seen.round >= participation.pilot_rounds
+        if old or participation.opportunistic:
+            return old
         now = self._promise(seen, plan)
         before = plan.expected_round_s * plan.relative_rounds
         after = now.expected_round_s * now.relative_rounds
@@ -78,7 +81,8 @@ class AdaptiveStrategy(Strategy):
 
     def observe(self, feedback: RoundFeedback) -> None:
         """Sharpen the estimates."""
-        self._knowledge.learn(feedback)
+        assert self._plan is not None, "a round begins with a plan"
+        self._knowledge.learn(feedback, self._plan.server_step)
 
     def state(self) -> dict[str, Any]:
         """Estimates and the current plan."""
@@ -105,7 +109,9 @@ class AdaptiveStrategy(Strategy):
         if reachable.any():
             rows = np.flatnonzero(reachable)
             some, survival = seen.only(rows), self._knowledge.survival[rows]
-            noise = (unrelated(seen.weights) if pilot else self._knowledge.noise.noise(seen.weights))
+            noise = unrelated(seen.weights)
+            if not pilot:
+                noise = self._knowledge.noise.noise(seen.weights)
             start = None if last is None else (last.q[rows], last.k[rows])
             q[rows], k[rows] = self._optimise(some, survival, noise[rows], start, pilot)
         bare = Plan(q=q, k=k, server_step=0.0, expected_round_s=0.0)
@@ -118,7 +124,10 @@ class AdaptiveStrategy(Strategy):
             arriving, plan.k, seen.rank, seen.weights, noise.noise(seen.weights), drift=DRIFT
         )
         server = self._config.server
-        coupled = server.step_max * terms.step_ratio
+        largest = server.step_max
+        if server.measures_smoothness:
+            largest = self._knowledge.largest_step(seen.weights)
+        coupled = largest * terms.step_ratio
         return replace(
             plan,
             server_step=coupled if server.step == "coupled" else server.step,

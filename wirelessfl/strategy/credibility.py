@@ -28,14 +28,18 @@ class RunningMeans:
         clients: How many there are.
         prior: What is believed of the population before anything is measured, as one value.
         memory: Weight that a client's values keep when it is heard from again; 1 forgets nothing.
+        shrunk: Whether estimates are drawn towards the population's; else each client's own mean
+            is believed, and the population's of those never heard from.
     """
 
-    def __init__(self, clients: int, prior: float, memory: float) -> None:
-        self._prior, self._memory = prior, memory
+    def __init__(self, clients: int, prior: float, memory: float, shrunk: bool = True) -> None:
+        self._prior, self._memory, self._shrunk = prior, memory, shrunk
         self._count, self._sum, self._squares = np.zeros((3, clients))
+        self._found: tuple[Floats, Floats] | None = None  # until the next value
 
     def observe(self, clients: Ints, values: Floats) -> None:
         """Take in one value of each of some clients. [m]"""
+        self._found = None
         for sums, new in ((self._count, 1.0), (self._sum, values), (self._squares, values**2)):
             sums[clients] = self._memory * sums[clients] + new
 
@@ -46,6 +50,11 @@ class RunningMeans:
 
     def estimates(self) -> tuple[Floats, Floats]:
         """Mean of each client, and its standard error. [clients] each."""
+        if self._found is None:
+            self._found = self._estimates()
+        return self._found
+
+    def _estimates(self) -> tuple[Floats, Floats]:
         count, seen = self._count, self._count > 0
         own = np.divide(self._sum, count, out=np.full_like(count, self._prior), where=seen)
         mean = (self._prior + self._sum.sum()) / (1.0 + count.sum())
@@ -53,6 +62,9 @@ class RunningMeans:
         softness = np.clip(within / between, FIRMEST, SOFTEST) if between > 0 else SOFTEST
         trust = count / (count + softness)
         between = max(between, within / SOFTEST)
+        if not self._shrunk:
+            variance = np.divide(within, count, out=np.full_like(count, between), where=seen)
+            return np.where(seen, own, mean), np.sqrt(variance)
         return mean + trust * (own - mean), np.sqrt(between * (1.0 - trust))
 
     def _variances(self, own: Floats, mean: float) -> tuple[float, float]:
@@ -77,3 +89,4 @@ class RunningMeans:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self._count, self._sum, self._squares = np.array(state["sums"])
+        self._found = None

@@ -33,14 +33,18 @@ MEMORY = 0.9
 class NoiseEstimator:
     """Running estimate of the ingredients of the noise-to-signal ratio."""
 
-    def __init__(self, clients: int) -> None:
-        self._norms = RunningMeans(clients, prior=1.0, memory=MEMORY)
+    def __init__(self, clients: int, shrunk: bool = True) -> None:
+        self._norms = RunningMeans(clients, prior=1.0, memory=MEMORY, shrunk=shrunk)
         self._level = 0.0
         self._cross, self._cross_squared = 0.0, 0.0
         self._rounds = 0.0
 
-    def observe(self, feedback: RoundFeedback, rank: int) -> None:
-        """Take in one round; `rank` is the adapter's full rank."""
+    def observe(self, feedback: RoundFeedback, rank: int) -> float:
+        """Take in one round; `rank` is the adapter's full rank.
+
+        Returns:
+            The round's sample of cross, relative to the level; 0 before there is one.
+        """
         self._rounds = MEMORY * self._rounds + 1.0
         clients = feedback.clients
         if len(clients):
@@ -52,11 +56,25 @@ class NoiseEstimator:
             if level > 0:
                 self._norms.observe(clients, squared / level)
         if self._level == 0:
-            return
+            return 0.0
         noise = float(np.sum(feedback.weights**2 * feedback.squared_norms))
         cross = (feedback.update_squared_norm - noise) / self._level
         self._cross += (cross - self._cross) / self._rounds
         self._cross_squared += (cross**2 - self._cross_squared) / self._rounds
+        return cross
+
+    @property
+    def level(self) -> float:
+        """What squared updates at full rank are measured by."""
+        return self._level
+
+    def own(self, weights: Floats) -> float:
+        """sum a_n^2 G_n^2 relative to the level."""
+        return float(weights**2 @ self.relative)
+
+    def signal(self, weights: Floats) -> float:
+        """S relative to the level."""
+        return max(self._cross, 0.0) + self.own(weights)
 
     @property
     def relative(self) -> Floats:

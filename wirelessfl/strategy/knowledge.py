@@ -17,6 +17,7 @@ from wirelessfl.strategy.credibility import RunningMeans
 from wirelessfl.strategy.estimator import NoiseEstimator, TrueNoise
 from wirelessfl.strategy.observation import Floats, Observation, RoundFeedback
 from wirelessfl.strategy.report_memory import ReportMemory
+from wirelessfl.strategy.step_limit import StepLimit
 
 # Selections of the population that count for each client's own survival, beside its own.
 PSEUDO_SELECTIONS = 10.0
@@ -27,12 +28,19 @@ MEMORY = 0.9
 class Knowledge:
     """Estimates of every client, sharpened by each round.
 
+    Args:
+        clients: How many there are.
+        step_max: The largest server step that full participation may get.
+        plain: Whether clients' own mean norms are taken as they are, and so are their reports.
+
     Attributes:
         noise: Update norms, and the noise-to-signal ratio they make; an oracle's, if it is shown.
     """
 
-    def __init__(self, clients: int) -> None:
-        self._measured = NoiseEstimator(clients)
+    def __init__(self, clients: int, step_max: float, plain: bool) -> None:
+        self._plain = plain
+        self._measured = NoiseEstimator(clients, shrunk=not plain)
+        self._limit = StepLimit(step_max)
         self.noise: NoiseEstimator | TrueNoise = self._measured
         self._uplink, self._downlink = ReportMemory(clients), ReportMemory(clients)
         self._compute = RunningMeans(clients, prior=1.0, memory=MEMORY)
@@ -49,6 +57,8 @@ class Knowledge:
         self._last = observation
         if observation.true_updates is not None:
             self.noise = TrueNoise(observation.true_updates())
+        if self._plain:
+            return observation
         up, down = observation.uplink_rate_bps, observation.downlink_rate_bps
         self._uplink.observe(up)
         self._downlink.observe(down)
@@ -61,10 +71,14 @@ class Knowledge:
             compute_per_rank_s=observation.compute_per_rank_s * slower,
         )
 
-    def learn(self, feedback: RoundFeedback) -> None:
-        """Take in a finished round."""
+    def learn(self, feedback: RoundFeedback, step: float) -> None:
+        """Take in a finished round, and the server step that followed."""
         assert self._last is not None, "a round begins with an observation"
-        self._measured.observe(feedback, self._last.rank)
+        cross = self._measured.observe(feedback, self._last.rank)
+        if (level := self._measured.level) > 0:
+            signal = cross + self._measured.own(self._last.weights)
+            squared, product = feedback.update_squared_norm, feedback.update_product
+            self._limit.observe(signal, squared, product, step, level)
         clients = feedback.clients
         reported_s = self._last.compute_s(clients, feedback.k)
         works = reported_s > 0
@@ -75,13 +89,20 @@ class Knowledge:
     @property
     def survival(self) -> Floats:
         """Probability that a participant's update arrives; 1 while none was lost. [clients]"""
+        if self._plain:
+            return np.ones_like(self._asked)
         pooled = (1.0 + self._arrived.sum()) / (1.0 + self._asked.sum())
         expected = PSEUDO_SELECTIONS * pooled + self._arrived
         return np.asarray(expected / (PSEUDO_SELECTIONS + self._asked), np.float64)
 
+    def largest_step(self, weights: Floats) -> float:
+        """The server step that full participation would get, for shares a_n."""
+        return self._limit.largest(self._measured.signal(weights))
+
     def state(self) -> dict[str, Any]:
         """JSON values that `restore` takes."""
         return {
+            "limit": self._limit.state(),
             "noise": self._measured.state(),
             "uplink": self._uplink.state(),
             "downlink": self._downlink.state(),
@@ -92,6 +113,7 @@ class Knowledge:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
+        self._limit.restore(state["limit"])
         self._measured.restore(state["noise"])
         self._uplink.restore(state["uplink"])
         self._downlink.restore(state["downlink"])

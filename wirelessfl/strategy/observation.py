@@ -247,6 +247,7 @@ class RoundFeedback:
         compute_s: What each says its training took, the wait for its processor included. [m]
         upload_s: Measured upload time. [m]
         duration_s: Length of the round, overhead included.
+        update_product: <U, U of the round before>, U as above; NaN if there was none.
     """
 
     round: int
@@ -261,3 +262,4 @@ class RoundFeedback:
     compute_s: Floats
     upload_s: Floats
     duration_s: float
+    update_product: float = math.nan

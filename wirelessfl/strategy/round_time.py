@@ -15,6 +15,7 @@ import numpy as np
 from wirelessfl.scenario.sharing import SharingConfig
 from wirelessfl.strategy.observation import Floats, Ints
 from wirelessfl.strategy.participant_sets import Sets
+from wirelessfl.strategy.set_kernels import queue
 from wirelessfl.strategy.uplink_time import (
     UNBOUNDED,
     Bounds,
@@ -25,7 +26,6 @@ from wirelessfl.strategy.uplink_time import (
     SharingTime,
     columns,
 )
-from wirelessfl.strategy.set_kernels import queue
 
 # Up to so many transfers are sorted; more are counted in bins.
 _EXACT_OVERLAPS = 20_000

@@ -192,7 +192,7 @@ class RoundModel:
             column = (slice(None), None) if self.spread else slice(None)
             return tau, delay[0][column], upload[0][column]
         level = self.uploads.level(sets.members[own].sum(axis=0))
-        delay, upload = delay[level].T, upload[level].T
+        delay, upload = (np.take(x.T, level, axis=1) for x in (delay, upload))
         return (tau if self.spread else np.broadcast_to(tau[:, None], delay.shape)), delay, upload
 
     def _factors(self, sets: int) -> Floats:

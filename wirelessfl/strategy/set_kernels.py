@@ -14,6 +14,7 @@ from wirelessfl.strategy.observation import Floats, Ints
 
 MOST_STEPS = 100
 TOLERANCE = 1e-12
+TINY = np.finfo(np.float64).tiny
 
 
 @compiled
@@ -122,3 +123,71 @@ def equal_finish(start_s: Floats, late_s: Floats, airtime_s: Floats) -> Floats:
             if step <= TOLERANCE * end_s[s]:
                 break
     return end_s
+
+
+@compiled
+def added_in_queue(
+    before: Floats, later: Floats, without: Floats, cap_s: float, tau_s: Floats, send_s: Floats
+) -> Floats:
+    """What a client adds to each set's queue if it is ready at tau and sends so long."""
+    added = np.empty_like(without)
+    for n in range(without.shape[0]):
+        for s in range(without.shape[1]):
+            end = max(tau_s[n, s] + later[n, s], before[n, s]) + send_s[n, s]
+            added[n, s] = min(max(end, without[n, s]), cap_s) - without[n, s]
+    return added
+
+
+@compiled
+def added_together(
+    without: Floats,
+    size: Floats,
+    floor_s: Floats,
+    cap_s: float,
+    late_s: Floats,
+    airtime_s: Floats,
+) -> Floats:
+    """What a client adds to a set that is one flow size/(T - without)."""
+    added = np.empty_like(without)
+    for n in range(without.shape[0]):
+        for s in range(without.shape[1]):
+            rest, single = without[n, s], late_s[n, s] + airtime_s[n, s]
+            apart = rest - single
+            end = np.sqrt(apart * apart / 4 + size[n, s] * airtime_s[n, s]) + (single + rest) / 2
+            base = min(max(rest, floor_s[s]), cap_s)
+            added[n, s] = min(max(end, floor_s[s]), cap_s) - base
+    return added
+
+
+@compiled
+def rest_as_one(
+    members: Floats, late_s: Floats, airtime_s: Floats, end_s: Floats, shortest_s: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """A set without each client as one flow size/(T - B) that has its load and slope at `end_s`.
+
+    Returns:
+        When it ends alone, not before `shortest_s`; size; the client's part of the set's slope.
+        [clients, sets]
+    """
+    clients, sets = members.shape
+    without, size, part = np.empty((3, clients, sets))
+    loads, slopes = np.zeros((2, clients))
+    for s in range(sets):
+        slope, count = 0.0, 0.0
+        for n in range(clients):
+            loads[n] = slopes[n] = 0.0
+            count += members[n, s]
+            if airtime_s[n, s] > 0.0:
+                loads[n] = airtime_s[n, s] / (end_s[s] - late_s[n, s])
+                slopes[n] = loads[n] / (end_s[s] - late_s[n, s])
+                slope += slopes[n]
+        for n in range(clients):
+            part[n, s] = slopes[n] / slope if slope > 0.0 else 0.0
+            if count - members[n, s] < 0.5:
+                without[n, s] = size[n, s] = 0.0
+                continue
+            load = min(max(1.0 - loads[n], 0.0), 1.0)
+            left = max(slope - slopes[n], load / end_s[s], TINY)
+            size[n, s] = load * load / left
+            without[n, s] = max(end_s[s] - load * (1.0 - load) / left, shortest_s[n, s])
+    return without, size, part

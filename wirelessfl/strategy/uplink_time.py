@@ -24,7 +24,14 @@ import numpy as np
 
 from wirelessfl.strategy.observation import Bools, Floats
 from wirelessfl.strategy.participant_sets import Sets
-from wirelessfl.strategy.set_kernels import equal_finish, queue, queue_without
+from wirelessfl.strategy.set_kernels import (
+    added_in_queue,
+    added_together,
+    equal_finish,
+    queue,
+    queue_without,
+    rest_as_one,
+)
 
 Option = tuple[Floats, Floats, Floats]
 """(tau_s, delay_s, upload_s) of every client for one rank, each [clients] or [clients, sets]."""
@@ -115,18 +122,14 @@ class OneByOne:
         """
         members, ready_s, airtime_s = _whole(sets.members, own[0], own[2] + own[1])
         before, later, without = queue_without(members, ready_s, airtime_s)
-        base = bounds.hold(without)
+        bounds.hold(without)
         price: list[Floats] = []
         first = np.zeros(0)
         for tau_s, delay_s, upload_s in options:
-            alone = columns(tau_s) + later
-            np.maximum(alone, before, out=alone)
-            alone += columns(upload_s + delay_s)
-            np.maximum(alone, without, out=alone)
-            np.minimum(alone, bounds.cap_s, out=alone)
-            alone -= base
-            first = first if price else alone
-            price.append(alone @ sets.weight)
+            times = _filled(members, tau_s), _filled(members, upload_s + delay_s)
+            added = added_in_queue(before, later, without, bounds.cap_s, *times)
+            first = first if price else added
+            price.append(added @ sets.weight)
         duration, last = queue(members, ready_s, airtime_s)
         waits = np.zeros_like(members)
         waits[last, np.arange(len(last))] = np.where(bounds.own(duration), sets.weight, 0.0)
@@ -161,29 +164,16 @@ class EqualFinish:
         """
         members, late_s, airtime = _whole(sets.members, own[0] + own[1], own[2])
         time = equal_finish(queue(members, late_s, airtime)[0], late_s, airtime)
-        gap = np.where(airtime > 0, time - late_s, 1.0)
-        own_load = airtime / gap
-        own_slope = own_load / gap
-        slope = own_slope.sum(axis=0)
-        alone = members.sum(axis=0) - members < 0.5
-        rest_load = np.where(alone, 0.0, np.clip(1.0 - own_load, 0.0, 1.0))
-        floor = np.where(alone, 1.0, rest_load / np.where(time > 0, time, 1.0))
-        rest_slope = np.maximum(np.maximum(slope - own_slope, floor), np.finfo(float).tiny)
-        size = rest_load**2 / rest_slope
         shortest = queue_without(members, late_s, airtime)[2]
-        without = np.maximum(time - rest_load * (1.0 - rest_load) / rest_slope, shortest)
-        without[alone] = 0.0
-        base = bounds.hold(without.copy())
+        without, size, waits = rest_as_one(members, late_s, airtime, time, shortest)
+        floor_s = _filled(time, bounds.floor_s)
         price: list[Floats] = []
         first = np.zeros(0)
         for tau, delay, upload in options:
-            single = columns(tau + delay + upload)
-            together = np.sqrt((without - single) ** 2 / 4 + size * columns(upload))
-            together += (single + without) / 2
-            added = bounds.hold(together) - base
+            times = _filled(members, tau + delay), _filled(members, upload)
+            added = added_together(without, size, floor_s, bounds.cap_s, *times)
             first = first if price else added
             price.append(added @ sets.weight)
-        waits = own_slope / np.where(slope > 0, slope, 1.0)
         late = np.where(bounds.own(time), sets.weight, 0.0)
         mean_s = float(bounds.hold(time) @ sets.weight)
         return Prices(mean_s, np.stack(price, axis=1), waits * late, first)
@@ -195,8 +185,13 @@ def columns(values: Floats | float) -> Floats:
     return array[:, None] if array.ndim == 1 else array
 
 
+def _filled(like: Floats, values: Floats | float) -> Floats:
+    """Values in contiguous rows of the shape of `like`; those of clients as columns."""
+    wide = columns(values) if like.ndim == 2 else values
+    return np.ascontiguousarray(np.broadcast_to(wide, like.shape), dtype=np.float64)
+
+
 def _whole(members: Floats, tau_s: Floats, upload_s: Floats) -> tuple[Floats, Floats, Floats]:
     """Members, tau and airtime as the kernels take them. [clients, sets]"""
-    tau = np.broadcast_to(columns(tau_s), members.shape)
-    airtime = members * columns(upload_s)
-    return np.ascontiguousarray(members), np.ascontiguousarray(tau), np.ascontiguousarray(airtime)
+    airtime_s = _filled(members, members * columns(upload_s))
+    return np.ascontiguousarray(members), _filled(members, tau_s), airtime_s
