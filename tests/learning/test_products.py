@@ -36,17 +36,17 @@ def test_it_is_torchs_linear_layer(rows: int, biased: bool):
 
 @pytest.mark.skipif(not products.ONEDNN, reason="this torch has no oneDNN")
 def test_only_large_products_go_to_onednn():
-    assert any("_linear_pointwise" in name for name in operators(100))
+    assert any("_linear_pointwise" in name for name in operators(200))
     assert not any("_linear_pointwise" in name for name in operators(10))
 
 
 def test_a_torch_without_onednn_computes_the_same(monkeypatch: pytest.MonkeyPatch):
-    x, weight, bias = tensors(100)
+    x, weight, bias = tensors(200)
     with_it = products.linear(x, weight, bias)
     monkeypatch.setattr(products, "ONEDNN", False)
     torch.testing.assert_close(products.linear(x, weight, bias), with_it, rtol=0, atol=3e-5)
 
 
 def test_other_precisions_are_left_to_torch():
-    x, weight, bias = (tensor.double() for tensor in tensors(100))
+    x, weight, bias = (tensor.double() for tensor in tensors(200))
     assert torch.equal(products.linear(x, weight, bias), F.linear(x, weight, bias))
