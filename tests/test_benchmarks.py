@@ -59,7 +59,7 @@ def test_the_bare_loop_does_what_the_engines_do(script):
     work = learning.jobs(learner, 3)
     updates = learner.train(work, {0: learner.initial}, learner.method())
     for job, update in zip(work, updates, strict=True):
-        [changes] = bare.train([bare.rows(job.client)])
+        [changes] = bare.train([bare.rows(job)])
         norms = [float((change**2).sum()) for change in changes]
         assert sum(norms) ** 0.5 == pytest.approx(float(np.linalg.norm(update.delta)), rel=1e-4)
 

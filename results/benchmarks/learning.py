@@ -7,8 +7,9 @@ full rank, on one torch thread, in one process, turn by turn:
     reference  `engine: reference`
 
 Times are processor time (one thread, so what a core to itself would take), medians over the turns
-after one that warms up. The memory cases train a cohort in a fresh process and compare what the
-process grows by with 1.5 x the stacked adapters + the activations that autograd would keep.
+after one that warms up; every turn draws other batches. The memory cases train a cohort in a fresh
+process and compare what the process grows by with 1.5 x the stacked adapters + the activations that
+autograd would keep.
 """
 
 from __future__ import annotations
@@ -106,9 +107,10 @@ class Bare:
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
         self._start = [p.detach().clone() for p in self._trained]
 
-    def rows(self, client: int) -> NDArray[np.int64]:
-        """The batches that the engines draw for round 1."""
-        return local_batches(self._owned[client], 0, client, 1, STEPS, self._batch)
+    def rows(self, job: GradientJob) -> NDArray[np.int64]:
+        """The batches that the engines draw for a job."""
+        owned = self._owned[job.client]
+        return local_batches(owned, 0, job.client, job.round, STEPS, self._batch)
 
     def train(self, rows: Sequence[NDArray[np.int64]]) -> list[list[torch.Tensor]]:
         """Local training of the clients with these batches; the changes of their parameters."""
@@ -129,10 +131,10 @@ class Bare:
         return [p.detach() - value for p, value in zip(self._trained, self._start, strict=True)]
 
 
-def jobs(learner: Learner, clients: int) -> list[GradientJob]:
+def jobs(learner: Learner, clients: int, round: int = 1) -> list[GradientJob]:
     """Full-rank work for those who have most data, so that batches are full."""
     most = np.argsort(-learner.samples, kind="stable")[:clients]
-    return [GradientJob(version=0, round=1, client=int(c), rank=learner.rank) for c in most]
+    return [GradientJob(version=0, round=round, client=int(c), rank=learner.rank) for c in most]
 
 
 def ratios(name: str, batch: int, scale: float) -> Mapping[str, float]:
@@ -143,19 +145,22 @@ def ratios(name: str, batch: int, scale: float) -> Mapping[str, float]:
     engines = {e: build(name, e, batch, small)[0] for e in ("reference", "cohort")}
     found: dict[str, float] = {"width": engines["cohort"]._width}
     for clients in ROUNDS:
-        work = jobs(engines["cohort"], clients)
-        rows = [bare.rows(job.client) for job in work]
-        loops: dict[str, Callable[[], object]] = {
-            "bare": partial(bare.train, rows),
-            **{
-                e: partial(one.train, work, {0: one.initial}, one.method())
-                for e, one in engines.items()
-            },
+
+        def engine(one: Learner, round: int, clients: int = clients) -> None:
+            one.train(jobs(one, clients, round), {0: one.initial}, one.method())
+
+        def loop(round: int, clients: int = clients) -> None:
+            work = jobs(engines["cohort"], clients, round)
+            bare.train([bare.rows(job) for job in work])
+
+        loops: dict[str, Callable[[int], None]] = {
+            "bare": loop,
+            **{e: partial(engine, one) for e, one in engines.items()},
         }
         middle_s = medians(loops)
-        for loop in ("bare", "reference"):
-            found[f"{loop}_over_cohort_{clients}"] = middle_s[loop] / middle_s["cohort"]
-    rates = {f"{loop}_client_steps_per_s": clients * STEPS / s for loop, s in middle_s.items()}
+        for other in ("bare", "reference"):
+            found[f"{other}_over_cohort_{clients}"] = middle_s[other] / middle_s["cohort"]
+    rates = {f"{name}_client_steps_per_s": clients * STEPS / s for name, s in middle_s.items()}
     smallest = min(found[f"bare_over_cohort_{clients}"] for clients in ROUNDS)
     return {
         "value": found[f"bare_over_cohort_{ROUNDS[-1]}"],
@@ -166,13 +171,13 @@ def ratios(name: str, batch: int, scale: float) -> Mapping[str, float]:
     }
 
 
-def medians(loops: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Processor time of each in seconds."""
+def medians(loops: Mapping[str, Callable[[int], None]]) -> dict[str, float]:
+    """Processor time of each in seconds; every turn is another round, so no batch is seen twice."""
     taken: dict[str, list[float]] = {loop: [] for loop in loops}
     for turn in range(TURNS + 1):
         for loop, run in loops.items():
             begun = time.process_time()
-            run()
+            run(turn + 1)
             if turn:
                 taken[loop].append(time.process_time() - begun)
     return {loop: statistics.median(times) for loop, times in taken.items()}

@@ -5,8 +5,8 @@ clients together: equal steps, and equal samples a step. Each side takes the lea
 small grid that does best on a seed of its own; three other seeds are compared. For digits further
 settings take the causes of the difference apart. Writes learning.csv (every run) and summary.csv.
 
-    python results/learning/study.py            # both tasks; digits takes about seven minutes
-    python results/learning/study.py digits     # one of them; the other's rows are kept
+    python results/learning/study.py            # all tasks; digits takes about seven minutes
+    python results/learning/study.py digits     # one of them; the others' rows are kept
 """
 
 from __future__ import annotations
@@ -62,6 +62,15 @@ TASKS = {
             Setting("federated, clipped", DIRICHLET, "1"),
             Setting("federated, iid", BALANCED, "null"),
             Setting("federated, 1 local step", DIRICHLET, "null", steps=1),
+        ),
+    ),
+    "digits, longer": Task(
+        "quickstart.yaml",
+        480,
+        (0.05, 0.1),
+        (
+            Setting("federated", DIRICHLET, "null"),
+            Setting("central", BALANCED, "null", clients=1),
         ),
     ),
     "pydoc": Task(
@@ -162,14 +171,12 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 def main(names: list[str]) -> None:
     """Run the tasks that are named, or all, and write both tables."""
     file = HERE / "learning.csv"
-    kept = pd.read_csv(file) if file.exists() and names else pd.DataFrame(columns=["task"])
-    tables = []
-    for name, task in TASKS.items():
-        if names and name not in names:
-            tables.append(kept[kept["task"] == name])
-        else:
-            tables.append(pd.DataFrame(runs_of(name, task)))
-    runs = pd.concat(tables, ignore_index=True)
+    new = {name: runs_of(name, task) for name, task in TASKS.items() if name in names or not names}
+    kept = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["task"])
+    tables = [
+        pd.DataFrame(new[name]) if name in new else kept[kept["task"] == name] for name in TASKS
+    ]
+    runs = pd.concat([table for table in tables if len(table)], ignore_index=True)
     runs.to_csv(file, index=False)
     table = summary(runs)
     table.to_csv(HERE / "summary.csv", index=False)

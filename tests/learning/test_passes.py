@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,12 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wirelessfl.learning.passes import OVERHEAD_TOKENS, cut, longest_first
+from wirelessfl.learning.passes import LENGTHS, OVERHEAD_TOKENS, cut, longest_first
+from wirelessfl.learning.task import Samples
 
 
 def cost(parts: Sequence[slice], longest: Sequence[int], clients: int) -> int:
     return sum(
-        OVERHEAD_TOKENS + clients * (part.stop - part.start) * longest[part.start] for part in parts
+        OVERHEAD_TOKENS
+        + clients * (part.stop - part.start) * math.ceil(longest[part.start] / LENGTHS) * LENGTHS
+        for part in parts
     )
 
 
@@ -38,6 +42,13 @@ def test_no_other_cut_costs_less(lengths: list[int], clients: int, most: int):
     every = ways(len(longest), most)
     assert parts in every
     assert cost(parts, longest, clients) == min(cost(way, longest, clients) for way in every)
+
+
+def test_passes_are_cut_to_a_multiple_of_tokens_if_the_samples_are_as_long():
+    mask = (torch.arange(21) < torch.tensor([3, 9, 18])[:, None]).long()
+    samples = Samples({"input_ids": mask * 5, "attention_mask": mask}, torch.tensor([0, 1, 2]))
+    widths = [samples.take(torch.tensor([row]), 8).inputs["input_ids"].shape[1] for row in range(3)]
+    assert widths == [8, 16, 21]
 
 
 def test_samples_are_ordered_by_length_and_filled_up_with_the_shortest():

@@ -18,6 +18,7 @@ from wirelessfl.learning.assemble import assemble
 from wirelessfl.learning.digits import digits_task
 from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.learning.learner import Learner
+from wirelessfl.learning.shifted import shifted
 from wirelessfl.learning.task import sample_losses
 from wirelessfl.learning.tiny_vit import tiny_vit
 from wirelessfl.scenario import load
@@ -51,7 +52,7 @@ def test_the_saved_adapter_is_the_model_that_is_evaluated(
     with torch.no_grad():
         loaded = PeftModel.from_pretrained(base, str(tmp_path))(images).logits
         learner.layout.write(learner._model, method.adapter(model))
-        with learner._shifted(method.residual(model)):
+        with shifted(learner._model, learner.layout, method.residual(model)):
             evaluated = learner._model(images).logits
     torch.testing.assert_close(loaded, evaluated, atol=1e-4, rtol=1e-5)
     rank = json.loads((tmp_path / "adapter_config.json").read_text())["r"]

@@ -13,6 +13,7 @@ import pytest
 
 from tests.examples import FOLDER, TINY_TEXT, tiny
 from wirelessfl.errors import InputError
+from wirelessfl.learning.evaluation import evaluation_batch
 from wirelessfl.learning.learner import build_learner
 from wirelessfl.learning.pydoc import pydoc_corpus
 from wirelessfl.scenario import Scenario, load
@@ -49,8 +50,8 @@ def test_how_many_samples_are_evaluated_at_once_changes_no_metric(monkeypatch: p
     learning = load(FOLDER / "pydoc-packages.yaml", overrides).learning
     learner = build_learner(learning, 6, 0)
     whole = learner.evaluate(learner.initial, learner.method())
-    monkeypatch.setattr("wirelessfl.learning.learner._EVALUATION_BYTES", 7.5 * 4 * 16 * 300)
-    assert learner._evaluation_batch == 7
+    monkeypatch.setattr("wirelessfl.learning.evaluation._BYTES", 7.5 * 4 * 16 * 300)
+    assert evaluation_batch(learner._model, learner._test) == 7
     learner._evaluated.clear()
     assert learner.evaluate(learner.initial, learner.method()) == pytest.approx(whole, rel=1e-6)
 

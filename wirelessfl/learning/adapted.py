@@ -1,15 +1,17 @@
 """The adapted linear layer of many clients, with its own backward pass.
 
 Autograd would keep and re-read every intermediate of y_n = x_n W^T + (x_n A_n^T) B_n^T. Written as
-one operation it takes two or three matrix products, whichever way needs fewer multiplications:
+one operation it is done in the cheaper of two ways:
 
-    merged    y_n = x_n M_n^T with M_n = W + B_n A_n, and dx_n = dy_n M_n
-    apart     y_n = x_n W^T + (x_n A_n^T) B_n^T, and dx_n = dy_n W + (dy_n B_n) A_n
-    gradient  dA_n = B_n^T G_n, dB_n = G_n A_n^T with G_n = dy_n^T x_n, or by way of x_n A_n^T
+    apart     y_n = x_n W^T + (x_n A_n^T) B_n^T, dx_n = dy_n W + (dy_n B_n) A_n,
+              dA_n = (dy_n B_n)^T x_n, dB_n^T = (x_n A_n^T)^T dy_n
+    merged    y_n = x_n M_n^T with M_n = W + B_n A_n, dx_n = dy_n M_n,
+              dA_n = B_n^T G_n, dB_n = G_n A_n^T with G_n = dy_n^T x_n
 
-The frozen W never gets a gradient. The choice follows the shapes alone, so it is the same on every
-machine, and it bounds memory: M_n is kept only where it is smaller than the layer's own input and
-output.
+Apart takes 4 d_in d_out + 6 k (d_in + d_out) operations a row, of which the first are one product
+for all clients (see `products`); merged takes 6 d_in d_out in products of a client's own, and keeps
+M_n, so it is for matrices that are small beside the rank and the rows. The frozen W never gets a
+gradient. The choice follows the shapes alone, so it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -18,6 +20,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from wirelessfl.learning.products import linear
+
+_RANKS = 1.5
+"""A matrix as large as this many ranks' factors costs the same both ways (measured, Zen 5)."""
 
 
 def adapted_linear(x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
@@ -42,31 +49,26 @@ class _AdaptedLinear(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor
     ) -> Tensor:
-        rows, (d_out, d_in) = x.shape[1], weight.shape
-        if d_in * d_out <= rows * (d_in + d_out):
+        rows, k, (d_out, d_in) = x.shape[1], a.shape[1], weight.shape
+        if d_in * d_out <= min(rows, _RANKS * k) * (d_in + d_out):
             merged = torch.baddbmm(weight.expand(len(x), -1, -1), b.mT, a)
             ctx.save_for_backward(x, merged, a, b)
             if bias is None:
                 return torch.bmm(x, merged.mT)
             return torch.baddbmm(bias, x, merged.mT)
-        y = torch.nn.functional.linear(x, weight, bias)
         low = torch.bmm(x, a.mT)
         ctx.save_for_backward(x, weight, a, b, low)
-        return y.baddbmm_(low, b)
+        return linear(x, weight, bias).baddbmm_(low, b)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (dy,) = gradients
         x, weight, a, b, *kept = ctx.saved_tensors
         inward = ctx.needs_input_grad[0]
-        k, d_in, d_out = a.shape[1], a.shape[2], b.shape[2]
         if not kept:
             dx = torch.bmm(dy, weight) if inward else None
-            if d_in * d_out <= 2 * k * (d_in + d_out):
-                full = torch.bmm(dy.mT, x)
-                return dx, None, None, torch.bmm(b, full), torch.bmm(a, full.mT)
-            low, d_low = torch.bmm(x, a.mT), torch.bmm(dy, b.mT)
-        else:
-            (low,), d_low = kept, torch.bmm(dy, b.mT)
-            dx = torch.matmul(dy, weight).baddbmm_(d_low, a) if inward else None
+            full = torch.bmm(dy.mT, x)
+            return dx, None, None, torch.bmm(b, full), torch.bmm(a, full.mT)
+        (low,), d_low = kept, torch.bmm(dy, b.mT)
+        dx = linear(dy, weight.mT).baddbmm_(d_low, a) if inward else None
         return dx, None, None, torch.bmm(d_low.mT, x), torch.bmm(low.mT, dy)

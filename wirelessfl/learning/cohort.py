@@ -25,7 +25,7 @@ from torch import Tensor
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalWork
 from wirelessfl.learning.optimizer import stacked_optimizer
-from wirelessfl.learning.passes import cut, longest_first
+from wirelessfl.learning.passes import LENGTHS, cut, longest_first
 from wirelessfl.learning.stacked import Dropout, stacked_adapters
 from wirelessfl.learning.token_loss import losses_of
 from wirelessfl.learning.workbench import Workbench
@@ -67,7 +67,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
             weights = valid / predicted.clamp(min=1)
             gradient = torch.zeros_like(start)
             for number, part in enumerate(passes[step]):
-                batch = bench.samples.take(rows[:, step, part].flatten())
+                batch = bench.samples.take(rows[:, step, part].flatten(), LENGTHS)
                 dropout = Dropout(bench, works, step, number, part) if bench.dropout else None
                 with bench.precision():
                     output = forward(local * scale, batch, dropout)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import itertools
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from peft import PeftModel, get_peft_model_state_dict
-from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
-from safetensors.torch import save
-from transformers import PretrainedConfig
+from peft import PeftModel
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.adapter import add_adapter
@@ -28,29 +21,28 @@ from wirelessfl.learning.assemble import assemble
 from wirelessfl.learning.base import Progress
 from wirelessfl.learning.cohort import train_cohort
 from wirelessfl.learning.cost import count_step_cost
+from wirelessfl.learning.evaluation import metrics
 from wirelessfl.learning.fingerprint import frozen_weights
 from wirelessfl.learning.identity import learner_fingerprint
 from wirelessfl.learning.jobs import DivergedError, GradientJob, Update, Vector
-from wirelessfl.learning.layout import ADAPTER, layout_of
+from wirelessfl.learning.layout import layout_of
 from wirelessfl.learning.local import LocalResult, LocalWork, local_batches
 from wirelessfl.learning.memo import Memo
 from wirelessfl.learning.methods.base import Method
 from wirelessfl.learning.methods.build import build_method
-from wirelessfl.learning.methods.factors import exact_factors, products
 from wirelessfl.learning.partition import partition
 from wirelessfl.learning.reference import train_one_by_one
-from wirelessfl.learning.task import Task, sample_losses
+from wirelessfl.learning.saved_adapter import adapter_files
+from wirelessfl.learning.shifted import shifted
+from wirelessfl.learning.task import Task
 from wirelessfl.learning.threads import torch_threads
 from wirelessfl.learning.workbench import Workbench
 from wirelessfl.learning.workload import Workload
 from wirelessfl.scenario.adapter import FixedAdapter
 from wirelessfl.scenario.learning import LearningConfig
 
-_EVALUATION_BATCH = 128
-_EVALUATION_BYTES = 256e6  # of logits, of which a language model has a vocabulary's worth per token
 _CACHE_BYTES = 32e6  # of a pass: measured, beyond 30 to 80 MB passes become slower (2-core x86)
 _MEMORY_BYTES = 2e9
-_MOST_LOSS = 700.0  # whose exponential is still a number
 
 _PLAIN = FixedAdapter()
 Engine = Callable[[Workbench, Sequence[LocalWork]], list[LocalResult]]
@@ -228,7 +220,7 @@ class Learner:
     def _trained(
         self, engine: Engine, works: Sequence[LocalWork], residual: Vector | None
     ) -> list[LocalResult]:
-        with self._shifted(residual):
+        with shifted(self._model, self.layout, residual):
             return engine(self._bench, works)
 
     @cached_property
@@ -249,26 +241,6 @@ class Learner:
             for first in range(0, len(group), self._width):
                 yield group[first : first + self._width]
 
-    @contextmanager
-    def _shifted(self, residual: Vector | None) -> Iterator[None]:
-        """Adds a change to the frozen weights of adapted layers for the length of the block."""
-        if residual is None:
-            yield
-            return
-        weights = []
-        for module, dense in zip(self.layout.modules, self.layout.dense(residual), strict=True):
-            layer = self._model.get_submodule(module.name)
-            weight = layer.get_base_layer().get_parameter("weight")  # type: ignore[operator]
-            weights.append((weight, weight.detach().clone()))
-            shift = torch.tensor(dense)
-            shift = shift.T if layer.fan_in_fan_out else shift
-            weight.data += shift.to(weight)
-        try:
-            yield
-        finally:
-            for weight, before in weights:
-                weight.data.copy_(before)
-
     def evaluate(self, model: Vector, method: Method) -> dict[str, float]:
         """Metrics on the held-out test set; remembered per model.
 
@@ -287,71 +259,19 @@ class Learner:
                 else measure()
             )
             self._evaluated[digest.digest()] = known
-        return {name: known[name] for name in self._task.metrics}
-
-    @property
-    def _evaluation_batch(self) -> int:
-        """Samples that are evaluated at once; fewer where their logits would not fit."""
-        if self._test.labels.ndim == 1:
-            return _EVALUATION_BATCH
-        config: PretrainedConfig = self._model.get_base_model().config  # type: ignore[assignment]
-        logits = 4 * self._test.labels.shape[1] * config.vocab_size
-        return max(1, min(_EVALUATION_BATCH, int(_EVALUATION_BYTES // logits)))
+        return dict(known)
 
     def _measured(self, adapter: Vector, residual: Vector | None) -> dict[str, float]:
         """Metrics of an adapter, with a change of the frozen weights if there is one."""
         self.layout.write(self._model, adapter)
-        with (
-            self._shifted(residual),
-            torch_threads(self._config.threads),
-            torch.inference_mode(),
-        ):
-            loss, right = 0.0, 0
-            every = torch.arange(len(self._test), device=self._bench.device)
-            for rows in torch.split(every, self._evaluation_batch):
-                batch = self._test.take(rows)
-                with self._bench.precision():
-                    logits = self._model(**batch.inputs).logits
-                loss += sample_losses(logits, batch.labels).double().sum().item()
-                if batch.labels.ndim == 1:
-                    right += int((logits.argmax(1) == batch.labels).sum())
-        loss /= int(self._test.predictions.sum())
-        known = {
-            "loss": loss,
-            "accuracy": right / len(self._test),
-            "perplexity": math.exp(min(loss, _MOST_LOSS)),
-        }
-        return {name: known[name] for name in self._task.metrics}
+        with torch_threads(self._config.threads), shifted(self._model, self.layout, residual):
+            every = metrics(self._model, self._test, self._bench.precision)
+        return {name: every[name] for name in self._task.metrics}
 
     def adapter_files(self, model: Vector, method: Method) -> dict[str, bytes]:
-        """The model as the files of a PEFT adapter, which `PeftModel.from_pretrained` loads.
-
-        What a method merged into the frozen weights is written as an adapter too, of as many
-        components as that takes: exact but for rounding, though it may be larger than the weights.
-        """
+        """The model as the files of a PEFT adapter; see `saved_adapter.adapter_files`."""
         adapter, residual = method.adapter(model), method.residual(model)
-        self.layout.write(self._model, adapter)
-        tensors = {
-            name: value.cpu().contiguous()
-            for name, value in get_peft_model_state_dict(self._model).items()
-        }
-        config = copy.copy(self._model.peft_config[ADAPTER])
-        if residual is not None:
-            own = products(self.layout, adapter)
-            merged = self.layout.dense(residual)
-            whole = [product + dense for product, dense in zip(own, merged, strict=True)]
-            rank, factors = exact_factors(self.layout, whole)
-            for name, (a, b) in factors.items():
-                tensors[f"{name}.lora_A.weight"] = torch.from_numpy(a)
-                tensors[f"{name}.lora_B.weight"] = torch.from_numpy(b)
-            config.r = config.lora_alpha = rank  # type: ignore[attr-defined]
-            config.use_rslora = False  # type: ignore[attr-defined]
-        # PEFT keeps the names in a set, and a set is not written in the same order every time.
-        config.target_modules = sorted(config.target_modules)  # type: ignore[attr-defined]
-        with tempfile.TemporaryDirectory() as folder:
-            config.save_pretrained(folder)
-            written = (Path(folder) / CONFIG_NAME).read_bytes()
-        return {SAFETENSORS_WEIGHTS_NAME: save(tensors, {"format": "pt"}), CONFIG_NAME: written}
+        return adapter_files(self._model, self.layout, adapter, residual)
 
     def _check(self, job: GradientJob, models: Mapping[int, Vector]) -> None:
         if not 0 <= job.client < self.clients:

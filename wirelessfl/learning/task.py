@@ -32,13 +32,18 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: Tensor) -> Samples:
-        """The samples at `rows` `[n]`, cut to the longest sequence among them."""
+    def take(self, rows: Tensor, multiple: int = 1) -> Samples:
+        """The samples at `rows` `[n]`, cut to the longest sequence among them.
+
+        Args:
+            rows: Which.
+            multiple: Sequences are cut to a multiple of this, if they are as long.
+        """
         inputs = {name: values[rows] for name, values in self.inputs.items()}
         labels = self.labels[rows]
         if (mask := inputs.get("attention_mask")) is None:
             return Samples(inputs, labels)
-        longest = int(mask.sum(1).max())
+        longest = -(-int(mask.sum(1).max()) // multiple) * multiple
         inputs = {name: values[:, :longest] for name, values in inputs.items()}
         return Samples(inputs, labels[:, :longest] if labels.ndim == 2 else labels)
 

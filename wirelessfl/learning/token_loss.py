@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel
 
+from wirelessfl.learning.products import linear
 from wirelessfl.learning.task import IGNORED, Samples, sample_losses
 
 _CHUNK = 1 << 18  # logits at a time: 1 MiB, a second-level cache
@@ -99,13 +100,15 @@ class _TokenLosses(torch.autograd.Function):
         for first in range(0, len(states), size):
             chunk = slice(first, first + size)
             own = tokens[chunk, None]
-            logits = F.linear(states[chunk], weight, bias)
+            # The last chunk has a shape that hardly recurs (see `products`).
+            product = linear if len(own) == size else F.linear
+            logits = product(states[chunk], weight, bias)
             error = torch.softmax(logits, dim=1)
             # Its largest is 1 / sum exp(logit - max): no second pass of exponentials.
             log_sums = logits.amax(1) - error.amax(1).log()
             each[chunk] = log_sums - logits.gather(1, own)[:, 0]
             error.scatter_add_(1, own, error.new_full(own.shape, -1.0))
-            torch.mm(error, weight, out=gradient[chunk])
+            gradient[chunk] = product(error, weight.mT)
         ctx.save_for_backward(sample, place, gradient)
         ctx.shape = hidden.shape
         return each.new_zeros(len(hidden)).index_add_(0, sample, each)
