@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wirelessfl.cli_export import export
 from wirelessfl.errors import InputError
 
 if TYPE_CHECKING:
@@ -324,6 +325,9 @@ def calibrate(
     typer.echo(text, nl=False)
     for what, quantity in (("training", measured.flops), ("memory", measured.memory_bandwidth)):
         typer.echo(f"# {what}: {repeats} measurements within {quantity.spread:.0%} of their median")
+
+
+app.command()(export)
 
 
 def _load(path: Path, overrides: list[str] | None) -> Scenario:
