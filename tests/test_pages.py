@@ -77,3 +77,18 @@ def test_the_summary_has_the_fields_on_the_page_and_two_runs_differ_in_host_alon
     assert {k for k in again if again[k] != trace.summary[k]} == {"host"}
     assert set(trace.summary["model"]) == {"kind", "fingerprint", "parameters"}
     assert simulate(small("learning.task={kind: none}")).summary["model"] is None
+
+
+def test_the_index_names_every_page_and_links_lead_somewhere():
+    linked = set(re.findall(r"\]\((\w+\.md)\)", (DOCS / "README.md").read_text(encoding="utf-8")))
+    assert linked == {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+
+
+def test_the_quickstart_scenario_changes_what_it_says(tmp_path: Path):
+    from wirelessfl.scenario import load
+
+    (scenario,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "quickstart.md").read_text(), re.DOTALL)
+    base = DOCS.parent / "scenarios" / "quickstart.yaml"
+    (tmp_path / "wide.yaml").write_text(scenario.replace("quickstart.yaml", str(base)))
+    wide, narrow = load(tmp_path / "wide.yaml"), load(base)
+    assert wide.network.uplink.bandwidth_hz == 5 * narrow.network.uplink.bandwidth_hz == 5e6
