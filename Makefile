@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint format pictures bench results clean
+.PHONY: demo test check lint format pictures pages bench results clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## compare four strategies on the quickstart scenario
@@ -29,6 +29,9 @@ format: $(VENV)/.dev  ## let ruff rewrite the code
 pictures: $(VENV)/.installed  ## draw the pictures of docs/physics.md and docs/theory.md anew
 	$(BIN)/python docs/physics_pictures.py
 	$(BIN)/python -m docs.theory_pictures
+
+pages: $(VENV)/.installed  ## write the parts of docs/trace.md and docs/scenario.md that the code decides
+	$(BIN)/python -m docs.reference
 
 bench: $(VENV)/.installed  ## measure everything in docs/benchmarks.md anew (about 20 minutes)
 	$(BIN)/python results/benchmarks/run_all.py

@@ -16,6 +16,23 @@ from wirelessfl.learning.texts import encode
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 TASK, BRANCH, METHOD = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
+DEVICE = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)[0]
+
+
+def test_the_device_is_one():
+    from wirelessfl.scenario import loads
+    from wirelessfl.simulation import simulate
+
+    others = "name: own\nstop: {rounds: 2}\nlearning: {task: {kind: none}}\n"
+    scenario = loads(
+        f"{others}strategy: {{kind: full}}\n{DEVICE}", "own.yaml", ["devices.jitter={kind: none}"]
+    )
+    clients = simulate(scenario).clients
+    own = clients[clients["profile"] == "lab-pi"]
+    assert len(own) == 2 * 6
+    assert (own["compute_s"] >= 0.5).all()
+    np.testing.assert_allclose(own["compute_j"], 7.0 * own["compute_s"])
+
 
 def test_each_is_under_forty_lines():
     for code in (TASK + BRANCH, METHOD):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wirelessfl.cli_export import export
 from wirelessfl.cli_study import (
     AllowCustom,
     AsJson,
@@ -273,6 +274,9 @@ def calibrate(
     typer.echo(text, nl=False)
     for what, quantity in (("training", measured.flops), ("memory", measured.memory_bandwidth)):
         typer.echo(f"# {what}: {repeats} measurements within {quantity.spread:.0%} of their median")
+
+
+app.command()(export)
 
 
 def _load(path: Path, overrides: list[str] | None, allow_custom: bool) -> Scenario:

@@ -106,6 +106,37 @@ def list_text(topic: str | None = None) -> str:
     return "\n".join(lines)
 
 
+def plain_sections() -> list[Kind]:
+    """The sections that every scenario has, which no `kind` chooses, with the fields of their own.
+
+    Named by their place, e.g. `network.uplink`; a field that a kind chooses shows its default kind.
+    """
+    return list(_plain_sections(Scenario, ""))
+
+
+def _plain_sections(
+    model: type[Config], place: str, preset: Config | None = None
+) -> Iterator[Kind]:
+    """The section, then those below it; defaults are those of `preset` where there is one."""
+    own: list[Option] = []
+    below: list[Kind] = []
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
+        annotation = field.rebuild_annotation()
+        inner = [] if kinds(annotation) else sections(annotation)
+        default = field.get_default(call_default_factory=True)
+        default = getattr(preset, attribute, default)
+        path = f"{place}.{name}" if place else name
+        if inner:
+            of_names = "dict" in str(annotation)
+            own_preset = default if isinstance(default, Config) else None
+            below += _plain_sections(inner[0], f"{path}.NAME" if of_names else path, own_preset)
+        else:
+            own.append(Option(name, _default(field, default), field.description or ""))
+    yield Kind("sections", place or "scenario", _summary(model), tuple(own))
+    yield from below
+
+
 def _kinds_of(model: type[Config], within_kind: bool = False) -> Iterator[Kind]:
     """The kinds below a section, in schema order, each before those below it."""
     for name, field in yaml_fields(model).items():
