@@ -56,7 +56,7 @@ def test_python_names_are_not_yaml_names():
 def test_an_unknown_or_missing_kind_gets_the_kinds():
     assert message("network: {path_loss: {kind: freespace}}") == (
         "x.yaml:2:29: network.path_loss.kind: unknown kind 'freespace'; "
-        "did you mean 'free_space'? (allowed: tr38901, log_distance, free_space, fixed)"
+        "did you mean 'free_space'? (allowed: tr38901, log_distance, free_space, fixed, custom)"
     )
     assert message("network: {rate: {gap: 3 dB}}") == (
         "x.yaml:2:17: network.rate.kind: is missing; one of: shannon, gap, cqi"

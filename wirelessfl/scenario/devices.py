@@ -207,7 +207,7 @@ class RadioPower(Config):
 class DevicesConfig(Config):
     """The `devices:` section."""
 
-    count: int = Field(40, ge=1, description="Number of clients.")
+    count: int = Field(40, ge=1, le=1_000_000, description="Number of clients.")
     mix: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
         {"jetson-nano": 0.3, "phone-sd778g": 0.4, "orin-nano": 0.3},
         description="Share of the clients that each kind of device has; the shares sum to one.",
