@@ -14,6 +14,7 @@ import wirelessfl
 PACKAGE = Path(wirelessfl.__file__).parent
 FLOORS = [
     {"__init__", "cli"},
+    {"cli_study"},
     {"plan_tables"},
     {"console"},
     {"study"},

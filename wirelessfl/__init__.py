@@ -7,6 +7,8 @@
     trace.rounds, trace.clients, trace.events
     study = wfl.compare(scenario, strategies=["adaptive", "uniform"], seeds=range(3))
     study.table()
+    grid = wfl.sweep(scenario, {"network.uplink.bandwidth": ["1 MHz", "5 MHz"]})
+    grid.table()
 
 The names below are the whole public interface; each is imported when first used, so that reading a
 scenario needs neither NumPy nor torch.
@@ -21,20 +23,32 @@ if TYPE_CHECKING:
     from wirelessfl.errors import InputError
     from wirelessfl.scenario import Scenario, load
     from wirelessfl.simulation import simulate
-    from wirelessfl.study import Study, compare
+    from wirelessfl.study import Study, Sweep, compare, sweep
     from wirelessfl.trace import Trace
 
 _HOMES = {
     "InputError": "wirelessfl.errors",
     "Scenario": "wirelessfl.scenario",
     "Study": "wirelessfl.study",
+    "Sweep": "wirelessfl.study",
     "Trace": "wirelessfl.trace",
     "compare": "wirelessfl.study",
     "load": "wirelessfl.scenario",
     "simulate": "wirelessfl.simulation",
+    "sweep": "wirelessfl.study",
 }
 
-__all__ = ["InputError", "Scenario", "Study", "Trace", "compare", "load", "simulate"]
+__all__ = [
+    "InputError",
+    "Scenario",
+    "Study",
+    "Sweep",
+    "Trace",
+    "compare",
+    "load",
+    "simulate",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,8 @@ keeps its traceback.
 
 from __future__ import annotations
 
+import errno
+
 
 class InputError(ValueError):
     """Something the user wrote (scenario, option, data file) cannot be used.
@@ -17,3 +19,8 @@ class InputError(ValueError):
 def reason(error: BaseException) -> str:
     """What an exception of some library says, as one line for a message of ours."""
     return (str(error).strip().splitlines() or [repr(error)])[0]
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a file could not be written for want of space: a full disk, a quota, a limit."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -12,24 +12,30 @@ import pandas as pd
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target
 from wirelessfl.simulation import Progress
-from wirelessfl.simulation.world import check
-from wirelessfl.study.executor import Member, Outcome, finished_trace, run_members
-from wirelessfl.study.statistics import mean_interval, ratio_interval
+from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.study.gather import gather
+from wirelessfl.study.measures import Arrival, arrival, slower
+from wirelessfl.study.pool import Executor
+from wirelessfl.study.record import Record
+from wirelessfl.study.statistics import mean_interval
+from wirelessfl.study.tables import write_tables
 from wirelessfl.trace import Trace, plot_convergence, plot_round_breakdown
 
-
-@dataclass(frozen=True)
-class Arrival:
-    """When one run reached the target, or that it did not.
-
-    Attributes:
-        time_s: Simulated seconds to the target; if not `reached`, to the end of the run, which is
-            then a lower bound.
-    """
-
-    reached: bool
-    time_s: float
-    rounds: int
+COLUMNS = {
+    "strategy": ("", "Name of the strategy."),
+    "runs": ("", "Runs of it, failed ones included."),
+    "reached": ("", "Runs that reached the target."),
+    "time_s": ("s", "Simulated time to the target, mean over seeds."),
+    "time_low_s": ("s", "Low end of its 95% confidence interval."),
+    "time_high_s": ("s", "High end of it."),
+    "rounds": ("", "Rounds until then, mean over seeds."),
+    "round_s": ("s", "Mean length of a round."),
+    "participants": ("", "Mean number of clients of a round."),
+    "mean_rank": ("", "Mean rank that they trained."),
+    "speedup": ("", "Time over that of the first strategy, geometric mean paired by seed."),
+    "speedup_low": ("", "Low end of its 95% confidence interval."),
+    "speedup_high": ("", "High end of it."),
+}
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,14 @@ class Study:
         strategies: Names in the order asked for; the first is the one others are measured against.
         traces: Trace of every finished member, by strategy and seed.
         failures: Error of every member that failed.
+        command: The command line that ran it, if one did.
     """
 
     scenario: Scenario
     strategies: tuple[str, ...]
     traces: Mapping[str, Mapping[int, Trace]]
     failures: Mapping[Member, Exception] = field(default_factory=dict)
+    command: str | None = None
 
     @property
     def target(self) -> Target:
@@ -63,15 +71,7 @@ class Study:
 
     def arrivals(self, strategy: str) -> dict[int, Arrival]:
         """When each seed's run of a strategy reached the target."""
-        return {seed: self._arrival(trace) for seed, trace in self.traces[strategy].items()}
-
-    def _arrival(self, trace: Trace) -> Arrival:
-        target = self.target
-        time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
-        ends = trace.rounds["end_s"]
-        if time_s is None:
-            return Arrival(False, float(ends.iloc[-1]), int(trace.rounds["round"].max()))
-        return Arrival(True, time_s, int(trace.rounds["round"][ends <= time_s].max()))
+        return {seed: arrival(trace, self.target) for seed, trace in self.traces[strategy].items()}
 
     def table(self) -> pd.DataFrame:
         """One row a strategy, SI units; intervals are 95% over seeds.
@@ -87,17 +87,9 @@ class Study:
 
     def _row(self, strategy: str) -> dict[str, object]:
         arrivals, reference = self.arrivals(strategy), self.arrivals(self.strategies[0])
-        pairs = sorted(arrivals.keys() & reference.keys())
-        if not all(arrival.reached and arrival.time_s > 0 for arrival in reference.values()):
-            pairs = []
-        time_s = mean_interval([arrival.time_s for arrival in arrivals.values()])
-        speedup = ratio_interval(
-            [arrivals[seed].time_s for seed in pairs], [reference[seed].time_s for seed in pairs]
-        )
         failed = sum(member.strategy == strategy for member in self.failures)
-        if failed or not all(arrival.reached for arrival in arrivals.values()):
-            time_s, speedup = time_s.without_bounds(), speedup.without_bounds()
-        elif strategy == self.strategies[0]:
+        time_s, speedup = slower(arrivals, reference, failed)
+        if strategy == self.strategies[0]:
             speedup = speedup.without_bounds()
         rounds = pd.concat([trace.rounds for trace in self.traces[strategy].values()])
         rounds = rounds[rounds["round"] > 0]
@@ -134,7 +126,7 @@ class Study:
     def write(self, folder: Path) -> None:
         """Write `table.csv`, `convergence.png` and `round_breakdown.png` into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.table().to_csv(folder / "table.csv", index=False)
+        write_tables(self.table(), folder / "table", COLUMNS)
         self.plot(folder / "convergence.png")
         clients = {
             name: pd.concat([trace.clients for trace in self.traces[name].values()])
@@ -154,6 +146,8 @@ def compare(
     on_progress: Callable[[Member, Progress], None] | None = None,
     on_end: Callable[[Member, Outcome], None] | None = None,
     overwrite: bool = False,
+    executor: Executor = "local",
+    command: str | None = None,
 ) -> Study:
     """Run every strategy with every seed on the same world and gather the traces.
 
@@ -167,16 +161,20 @@ def compare(
         on_progress: Called with a member and its progress after each of its rounds.
         on_end: Called with a member and its trace, or what it failed with, as it ends.
         overwrite: Run finished members again and replace them.
+        executor: Where simulations run: 'local' processes, or 'ray'. It cannot change results.
+        command: The command line to note in `study.json`.
 
     Raises:
-        InputError: On an unknown strategy, no target, an `out` that holds other results, or a
-            scenario that cannot be run (`wirelessfl.simulation.world.check`); nothing has run then.
+        InputError: On an unknown strategy, no target, an `out` that holds other results or cannot
+            be written, or a scenario that cannot be run (`wirelessfl.simulation.world.check`);
+            nothing has run then.
+        OSError: If the disk is full; what has finished is kept.
     """
     strategies, seeds = tuple(dict.fromkeys(strategies)), tuple(dict.fromkeys(seeds))
     if not strategies or not seeds:
         raise InputError("a comparison needs at least one strategy and one seed")
     folder = None if out is None else Path(out)
-    members = [
+    members = tuple(
         Member(
             name,
             scenario.with_strategy(name).model_copy(update={"seed": seed}),
@@ -184,28 +182,34 @@ def compare(
         )
         for seed in seeds
         for name in strategies
-    ]
+    )
     Study(scenario, strategies, {}).target  # noqa: B018 - fails early if there is none
-    found = {m: None if overwrite else finished_trace(m) for m in members}
-    outcomes: dict[Member, Outcome] = {m: t for m, t in found.items() if t is not None}
-    waiting = [member for member in members if member not in outcomes]
-    for seed in seeds:
-        runs = [(m.strategy, m.scenario.strategy) for m in waiting if m.seed == seed]
-        if runs:
-            check(scenario.model_copy(update={"seed": seed}), runs)
-    for member, outcome in chain(list(outcomes.items()), run_members(waiting, jobs, on_progress)):
-        if isinstance(outcome, Trace) and outcome.summary["diverged"]:
-            outcome = ArithmeticError(outcome.summary["diverged"])  # it never arrives; no bound
-        outcomes[member] = outcome
-        if on_end is not None:
-            on_end(member, outcome)
+    record = Record("comparison", scenario, strategies, seeds, (), members, command)
     traces: dict[str, dict[int, Trace]] = {name: {} for name in strategies}
-    for member in members:  # in the order asked for, not the order of ending
-        outcome = outcomes[member]
-        if isinstance(outcome, Trace):
-            traces[member.strategy][member.seed] = outcome
-    failures = {m: outcome for m, outcome in outcomes.items() if isinstance(outcome, Exception)}
-    study = Study(scenario, strategies, traces, failures)
+    failures: dict[Member, Exception] = {}
+    with closing(gather(record, folder, jobs, on_progress, overwrite, executor)) as outcomes:
+        for member, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                failures[member] = outcome
+            else:
+                traces[member.strategy][member.seed] = outcome
+            if on_end is not None:
+                on_end(member, outcome)
+    study = comparison(record, traces, failures)
     if folder is not None and not study.table().empty:
         study.write(folder)
     return study
+
+
+def comparison(
+    record: Record,
+    traces: Mapping[str, Mapping[int, Trace]],
+    failures: Mapping[Member, Exception],
+) -> Study:
+    """The study of a record; all in the order asked for, not the order of ending."""
+    in_order = {
+        name: {seed: traces[name][seed] for seed in record.seeds if seed in traces[name]}
+        for name in record.strategies
+    }
+    failed = {member: failures[member] for member in record.members if member in failures}
+    return Study(record.scenario, record.strategies, in_order, failed, record.command)

@@ -1,34 +1,33 @@
-"""Run many simulations on this machine's cores; one that fails does not stop the others.
-
-Each member runs whole in one process and is a pure function of its scenario, so the number of
-processes changes only the elapsed time.
-"""
+"""One run of a study: what it is, where its trace belongs, and whether it is there already."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty
-from typing import Any
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, fingerprint
 from wirelessfl.simulation import Progress, simulate
 from wirelessfl.trace import Trace
 
+Value = float | int | str
+
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One run of a study: a resolved scenario, the strategy's name, and the folder it fills."""
+    """One run of a study: a resolved scenario, the strategy's name, and the folder it fills.
+
+    Attributes:
+        point: In a sweep, the value of every axis, by path.
+        place: In a sweep, the same for people.
+    """
 
     strategy: str
     scenario: Scenario
     folder: Path | None
+    point: Mapping[str, Value] = field(default_factory=dict)
+    place: str = ""
 
     @property
     def seed(self) -> int:
@@ -38,11 +37,13 @@ class Member:
     @property
     def label(self) -> str:
         """A name for people, unique in the study."""
-        return f"{self.strategy} seed {self.seed}"
+        where = f"{self.place}, " if self.place else ""
+        return f"{where}{self.strategy} seed {self.seed}"
 
 
 OnProgress = Callable[[Member, Progress], None]
 Outcome = Trace | Exception
+Endings = Generator[tuple[Member, Outcome], None, None]
 
 
 def finished_trace(member: Member) -> Trace | None:
@@ -68,86 +69,3 @@ def run_member(member: Member, on_progress: Callable[[Progress], None] | None = 
     if member.folder is not None:
         trace.write(member.folder)
     return trace
-
-
-def run_members(
-    members: Iterable[Member], jobs: int | None = None, on_progress: OnProgress | None = None
-) -> Iterator[tuple[Member, Outcome]]:
-    """Run the members, `jobs` at a time (default: one a core), yielding each as it ends.
-
-    A member's exception is yielded in place of its trace. With one job everything runs in this
-    process.
-    """
-    members = list(members)
-    jobs = min(jobs or os.cpu_count() or 1, max(len(members), 1))
-    if jobs == 1:
-        yield from _run_here(members, on_progress)
-    else:
-        yield from _run_in_processes(members, jobs, on_progress)
-
-
-def _run_here(
-    members: list[Member], on_progress: OnProgress | None
-) -> Iterator[tuple[Member, Outcome]]:
-    for member in members:
-
-        def report(progress: Progress, member: Member = member) -> None:
-            if on_progress is not None:
-                on_progress(member, progress)
-
-        outcome: Outcome
-        try:
-            outcome = run_member(member, report)
-        except Exception as error:  # handed to the caller, who reports it
-            outcome = error
-        yield member, outcome
-
-
-_queue: Any = None  # this worker process's way to report progress, set by _start_worker
-
-
-def _start_worker(queue: Any) -> None:
-    global _queue
-    _queue = queue
-
-
-def _run_in_worker(index: int, member: Member) -> Trace:
-    return run_member(member, lambda progress: _queue.put((index, progress)))
-
-
-def _run_in_processes(
-    members: list[Member], jobs: int, on_progress: OnProgress | None
-) -> Iterator[tuple[Member, Outcome]]:
-    context = multiprocessing.get_context("spawn")  # fork is not safe once torch has threads
-    queue = context.Queue()
-
-    def drain() -> None:
-        for _ in range(2 * jobs):  # then look who has ended, however many wait to report
-            try:
-                index, progress = queue.get(timeout=0.1)
-            except Empty:
-                return
-            if on_progress is not None and members[index] in running.values():
-                on_progress(members[index], progress)
-
-    with ProcessPoolExecutor(jobs, context, _start_worker, (queue,)) as pool:
-        running: dict[Future[Trace], Member] = {
-            pool.submit(_run_in_worker, index, member): member
-            for index, member in enumerate(members)
-        }
-        try:
-            while running:
-                drain()
-                for future in wait(running, timeout=0, return_when=FIRST_COMPLETED).done:
-                    error = future.exception()
-                    if isinstance(error, BrokenProcessPool):
-                        raise RuntimeError(
-                            "a worker process died, or could not start: a script that compares "
-                            "needs `if __name__ == '__main__':` around its work, or jobs=1"
-                        ) from error
-                    if error is not None and not isinstance(error, Exception):
-                        raise error
-                    yield running.pop(future), error or future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

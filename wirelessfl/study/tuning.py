@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target, dump, fingerprint, loads
 from wirelessfl.simulation import Progress
 from wirelessfl.simulation.world import check
-from wirelessfl.study.executor import Member, Outcome, run_members
+from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.study.pool import run_members
 from wirelessfl.study.search import (
     Range,
     Search,
@@ -104,10 +106,11 @@ def tune(
             for seed in seeds
         }
         outcomes: dict[int, dict[int, Outcome]] = {i: {} for i in new}
-        for member, outcome in run_members(members, jobs, on_progress):
-            outcomes[members[member]][member.seed] = outcome
-            if on_end is not None:
-                on_end(member, outcome)
+        with closing(run_members(members, jobs, on_progress)) as ended:
+            for member, outcome in ended:
+                outcomes[members[member]][member.seed] = outcome
+                if on_end is not None:
+                    on_end(member, outcome)
         for i in asked:
             if i in new:
                 runs = [outcomes[i][seed] for seed in seeds]

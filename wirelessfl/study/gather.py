@@ -1,0 +1,98 @@
+"""Runs the members of a study that are not finished, and notes in its folder how each ended."""
+
+from __future__ import annotations
+
+import errno
+from itertools import chain
+from pathlib import Path
+
+from wirelessfl.errors import InputError, is_full
+from wirelessfl.scenario import dump, fingerprint
+from wirelessfl.simulation.world import check
+from wirelessfl.study.executor import Endings, Member, OnProgress, Outcome, finished_trace
+from wirelessfl.study.pool import Executor, find_executor, run_members
+from wirelessfl.study.record import FILE, Record, finished, read_document, write_text
+from wirelessfl.trace import Trace
+
+
+def gather(
+    record: Record,
+    folder: Path | None,
+    jobs: int | None,
+    on_progress: OnProgress | None,
+    overwrite: bool,
+    executor: Executor,
+) -> Endings:
+    """Each member with its trace or what it failed with: finished ones first, others as they end.
+
+    A run whose training diverged has failed, for it never arrives anywhere. Nothing runs before
+    all members are checked and the folder has shown that it can be written.
+
+    Raises:
+        InputError: If the folder holds another study or cannot be written, or a member cannot run.
+        OSError: If the disk is full; what has finished is kept.
+    """
+    find_executor(executor)
+    found = {m: None if overwrite else finished_trace(m) for m in record.members}
+    ready = [(member, trace) for member, trace in found.items() if trace is not None]
+    waiting = [member for member, trace in found.items() if trace is None]
+    _check(waiting)
+    failures: dict[Member, Exception] = {}
+    if folder is not None:
+        _claim(folder, record, waiting)
+    full: OSError | None = None
+    try:
+        for member, outcome in chain(ready, run_members(waiting, jobs, on_progress, executor)):
+            outcome = _judged(outcome)
+            if isinstance(outcome, Exception):
+                failures[member] = outcome
+            if isinstance(outcome, OSError) and is_full(outcome):
+                full = full or outcome
+            yield member, outcome
+    finally:
+        if folder is not None and full is None:
+            record.write(folder, failures)
+    if full is not None and folder is not None:
+        done, members = finished(folder)
+        what = f"{full.strerror}; {done} of {members} runs are finished and kept in {folder}"
+        raise OSError(full.errno, what, full.filename)
+
+
+def _judged(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Trace) and outcome.summary["diverged"]:
+        return ArithmeticError(outcome.summary["diverged"])
+    return outcome
+
+
+def _check(members: list[Member]) -> None:
+    """Find members that cannot run; those that differ in the strategy alone share a world."""
+    worlds: dict[str, list[Member]] = {}
+    for member in members:
+        world = member.scenario.model_copy(update={"strategy": members[0].scenario.strategy})
+        worlds.setdefault(fingerprint(world), []).append(member)
+    for together in worlds.values():
+        try:
+            runs = [(member.strategy, member.scenario.strategy) for member in together]
+            check(together[0].scenario, runs)
+        except InputError as error:
+            place = together[0].place
+            raise InputError(f"with {place}: {error}" if place else str(error)) from None
+
+
+def _claim(folder: Path, record: Record, waiting: list[Member]) -> None:
+    """Write the folder's record, and each member's scenario where its trace will be.
+
+    Raises:
+        InputError: If the folder holds a study of another kind, or cannot be written.
+    """
+    if (folder / FILE).exists() and (kind := read_document(folder)["kind"]) != record.kind:
+        raise InputError(f"{folder} holds a {kind}; choose another --out")
+    try:
+        record.write(folder, {})
+        for member in waiting:
+            assert member.folder is not None
+            member.folder.mkdir(parents=True, exist_ok=True)
+            write_text(member.folder / "scenario.yaml", dump(member.scenario))
+    except OSError as error:
+        why = "is a file, not a folder" if error.errno == errno.EEXIST else error.strerror
+        raise InputError(f"{error.filename or folder} cannot be written: {why}") from None
