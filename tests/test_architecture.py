@@ -14,8 +14,8 @@ import wirelessfl
 PACKAGE = Path(wirelessfl.__file__).parent
 FLOORS = [
     {"__init__", "cli"},
-    {"cli_study"},
-    {"plan_tables"},
+    {"cli_study", "cli_report"},
+    {"plan_tables", "study_tables"},
     {"console"},
     {"study"},
     {"simulation"},

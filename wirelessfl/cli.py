@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wirelessfl.cli_study import Overrides, Overwrite, ScenarioFile, compare, tune
-from wirelessfl.errors import InputError
+from wirelessfl.cli_report import report
+from wirelessfl.cli_study import (
+    AsJson,
+    Overrides,
+    Overwrite,
+    Quiet,
+    ScenarioFile,
+    compare,
+    sweep,
+    tune,
+)
+from wirelessfl.errors import InputError, is_full
 
 if TYPE_CHECKING:
     from wirelessfl.scenario import Scenario
@@ -46,6 +56,8 @@ def run(
     require_target: Annotated[
         bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
     ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate one scenario and write its trace.
 
@@ -54,32 +66,25 @@ def run(
     loaded = _load(scenario, [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])])
     if timing_only:
         loaded = loaded.timing_only()
-    from wirelessfl.console import console, duration, live_progress, print_warnings
+    from wirelessfl.console import errors, live_progress, print_warnings
     from wirelessfl.study.executor import Member, finished_trace, run_member
+    from wirelessfl.study_tables import print_run, run_document
+    from wirelessfl.trace.files import make_folder
 
     folder = out or Path("runs") / f"{loaded.name}-seed-{loaded.seed}"
     member = Member(loaded.strategy.kind, loaded, folder)
     trace = None if overwrite else finished_trace(member)
     if trace is None:
-        with live_progress(1, loaded.stop.target) as display:
+        make_folder(folder)
+        with live_progress(1, loaded.stop.target, quiet) as display:
             trace = run_member(member, lambda progress: display.update(member, progress))
-    else:
-        console.print(f"{folder} already holds this run (--overwrite runs it again)")
-    rounds = trace.rounds.iloc[-1]
-    console.print(
-        f"{loaded.name}, {loaded.strategy.kind}, seed {loaded.seed}: "
-        f"{rounds['round']} rounds in {duration(rounds['end_s'])} of simulated time"
-    )
-    target = loaded.stop.target
-    if target is not None:
-        time_s = trace.time_to(target.metric, target.below, target.above, target.smooth)
-        reached = "not reached" if time_s is None else f"reached after {duration(time_s)}"
-        console.print(f"target {target}: {reached}")
-    private = trace.summary.get("privacy")
-    if private is not None and private["epsilon"] is not None:
-        console.print(f"privacy: epsilon {private['epsilon']:.3g} at delta {private['delta']:g}")
-    print_warnings([trace])
-    console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
+    elif not quiet:
+        errors.print(f"{folder} already holds this run (--overwrite runs it again)")
+    if as_json:
+        typer.echo(json.dumps(run_document(trace, loaded, folder), indent=2, allow_nan=False))
+    elif not quiet:
+        print_run(trace, loaded, folder)
+    print_warnings([trace.summary])
     if trace.summary["diverged"]:
         raise typer.Exit(1)
     if require_target and not trace.summary["target_reached"]:
@@ -87,6 +92,8 @@ def run(
 
 
 app.command()(compare)
+app.command()(sweep)
+app.command()(report)
 
 
 @app.command()
@@ -231,6 +238,11 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("interrupted; finished runs are kept, and the same command goes on", err=True)
         sys.exit(130)

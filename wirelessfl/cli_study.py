@@ -1,15 +1,31 @@
-"""Commands that run a scenario many times: compare and tune; `wirelessfl.cli` registers them."""
+"""Commands that run a scenario many times; `wirelessfl.cli` registers them."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wirelessfl.errors import InputError
+from wirelessfl.errors import InputError, is_full
+
+if TYPE_CHECKING:
+    from wirelessfl.study.executor import Member
+
+
+class Where(StrEnum):
+    """Where simulations run."""
+
+    local = "local"
+    ray = "ray"
+
 
 ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (YAML).", show_default=False)]
 Overrides = Annotated[
@@ -17,6 +33,15 @@ Overrides = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Override one field; may be repeated."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results already there.")]
+Seeds = Annotated[str, typer.Option(help="Seeds: 0-4, or 1,3,5.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Simulations at a time.  [default: one a core]")
+]
+ExecutorName = Annotated[
+    Where, typer.Option(help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 
 
 def compare(
@@ -24,17 +49,20 @@ def compare(
     strategies: Annotated[
         str, typer.Option(help="Names separated by commas; others are measured against the first.")
     ] = "adaptive,uniform,data_proportional,full",
-    seeds: Annotated[str, typer.Option(help="Seeds: 0-4, or 1,3,5.")] = "0-2",
+    seeds: Seeds = "0-2",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the traces.  [default: runs/NAME-compare]")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Simulations at a time.  [default: one a core]")
-    ] = None,
+    jobs: Jobs = None,
+    executor: ExecutorName = Where.local,
     set_: Overrides = None,
     overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run strategies against one another on the same simulated world.
+
+    Runs that have finished in the folder are kept, so the same command goes on where it stopped.
 
     Example: [bold]wirelessfl compare scenarios/quickstart.yaml --strategies adaptive,uniform
     --seeds 0-4[/bold]
@@ -42,13 +70,14 @@ def compare(
     from wirelessfl.scenario import load
 
     loaded = load(scenario, set_ or ())
-    names = [name.strip() for name in strategies.split(",") if name.strip()]
-    numbers = _seeds(seeds)
+    names, numbers = _names(strategies), _seeds(seeds)
     from wirelessfl import study
-    from wirelessfl.console import console, live_progress, print_study
+    from wirelessfl.console import live_progress, print_warnings
+    from wirelessfl.study_tables import print_study, study_document
 
     folder = out or Path("runs") / f"{loaded.name}-compare"
-    with live_progress(len(names) * len(numbers), loaded.stop.target) as display:
+    members = len(names) * len(numbers)
+    with _kept(folder, overwrite), live_progress(members, loaded.stop.target, quiet) as display:
         result = study.compare(
             loaded,
             names,
@@ -58,18 +87,92 @@ def compare(
             on_progress=display.update,
             on_end=display.finish,
             overwrite=overwrite,
+            executor=executor.value,
+            command=_command(),
         )
-    if any(result.traces.values()):
+    if as_json:
+        _print_json(study_document(result, folder))
+    elif any(result.traces.values()) and not quiet:
         print_study(result, folder)
-    if result.failures:
-        labels: dict[str, list[str]] = {}
-        for member, error in result.failures.items():
-            labels.setdefault(str(error), []).append(member.label)
-        for message, failed in labels.items():
-            typer.echo(f"error: {', '.join(failed)}: {message}", err=True)
-        kept = f"; the others are kept in {folder}" if any(result.traces.values()) else ""
-        console.print(f"{len(result.failures)} runs failed{kept}")
-        raise typer.Exit(2 if all(_is_input(e) for e in result.failures.values()) else 1)
+    print_warnings(t.summary for by_seed in result.traces.values() for t in by_seed.values())
+    _report(result.failures, members, folder)
+
+
+def sweep(
+    scenario: ScenarioFile,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATH=VALUE,VALUE...",
+            help="A field and its values; repeated, every combination runs. Commas within {}, [] "
+            "or quotes do not separate.",
+            show_default=False,
+        ),
+    ],
+    strategies: Annotated[
+        str | None,
+        typer.Option(help="Names separated by commas.  [default: the scenario's own]"),
+    ] = None,
+    seeds: Seeds = "0",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the traces.  [default: runs/NAME-sweep]")
+    ] = None,
+    jobs: Jobs = None,
+    executor: ExecutorName = Where.local,
+    set_: Overrides = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Vary fields of a scenario over a grid, and gather one tidy table and a picture.
+
+    Runs that have finished in the folder are kept, so the same command goes on where it stopped.
+
+    Example: [bold]wirelessfl sweep scenarios/quickstart.yaml --strategies adaptive,uniform
+    --vary 'network.uplink.bandwidth=500 kHz, 1 MHz, 5 MHz' --seeds 0-2[/bold]
+    """
+    from wirelessfl.scenario import load
+
+    loaded, numbers = load(scenario, set_ or ()), _seeds(seeds)
+    from wirelessfl import study
+    from wirelessfl.console import Summary, live_progress, print_warnings
+    from wirelessfl.study.axes import parse_vary
+    from wirelessfl.study.executor import Outcome
+    from wirelessfl.study_tables import print_sweep, sweep_document
+
+    folder = out or Path("runs") / f"{loaded.name}-sweep"
+    varied = parse_vary(vary)
+    names = None if strategies is None else _names(strategies)
+    members = len(names or "1") * len(numbers)
+    for values in varied.values():
+        members *= len(values)
+    summaries: list[Summary] = []
+    with _kept(folder, overwrite), live_progress(members, loaded.stop.target, quiet) as display:
+
+        def ended(member: Member, outcome: Outcome) -> None:
+            display.finish(member, outcome)
+            if not isinstance(outcome, Exception):
+                summaries.append(outcome.summary)
+
+        result = study.sweep(
+            loaded,
+            varied,
+            names,
+            numbers,
+            folder,
+            jobs,
+            on_progress=display.update,
+            on_end=ended,
+            overwrite=overwrite,
+            executor=executor.value,
+            command=_command(),
+        )
+    if as_json:
+        _print_json(sweep_document(result, folder))
+    elif summaries and not quiet:
+        print_sweep(result, folder)
+    print_warnings(summaries)
+    _report(result.failures, members, folder)
 
 
 def tune(
@@ -88,11 +191,10 @@ def tune(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the trials.  [default: runs/NAME-tune]")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Simulations at a time.  [default: one a core]")
-    ] = None,
+    jobs: Jobs = None,
     set_: Overrides = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Look for the settings with which a strategy reaches the target soonest.
 
@@ -102,13 +204,14 @@ def tune(
 
     loaded, numbers = load(scenario, set_ or ()), _seeds(seeds)
     from wirelessfl import study
-    from wirelessfl.console import console, live_progress, print_tuning
+    from wirelessfl.console import console, live_progress
     from wirelessfl.study.search import parse_range
+    from wirelessfl.study_tables import print_tuning
 
     chosen = loaded.with_strategy(strategy)
     ranges = [parse_range(text, chosen) for text in over] if over else None
     folder = out or Path("runs") / f"{loaded.name}-tune"
-    with live_progress(trials * len(numbers), loaded.stop.target) as display:
+    with live_progress(trials * len(numbers), loaded.stop.target, quiet) as display:
         result = study.tune(
             loaded,
             strategy,
@@ -121,12 +224,67 @@ def tune(
             on_end=display.finish,
         )
     if as_json:
-        typer.echo(json.dumps({"strategy": strategy, "best": asdict(result.best)}, indent=2))
-    else:
+        _print_json({"strategy": strategy, "best": asdict(result.best)})
+    elif not quiet:
         print_tuning(result, len(numbers))
         console.print(f"trials: {folder / strategy}.csv", soft_wrap=True)
     if not result.best.reached:
         raise typer.Exit(3)
+
+
+@contextmanager
+def _kept(folder: Path, overwrite: bool = False) -> Iterator[None]:
+    """Whatever stops a study on its way, say what is kept and how to go on."""
+    again = "the same command without --overwrite" if overwrite else "the same command"
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: {_state(folder)}; {again} goes on", err=True)
+        raise typer.Exit(130) from None
+    except OSError as error:
+        if not is_full(error):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"error: {where}{error.strerror}; free some space, and {again} goes on"
+        typer.echo(message, err=True)
+        raise typer.Exit(1) from None
+
+
+def _state(folder: Path) -> str:
+    from wirelessfl.study.record import finished
+
+    try:
+        done, members = finished(folder)
+    except InputError:
+        return "nothing has run yet"
+    return f"{done} of {members} runs are finished and kept in {folder}"
+
+
+def _report(failures: Mapping[Member, Exception], members: int, folder: Path) -> None:
+    """Say which runs failed and why, the same reason only once, and exit accordingly."""
+    if not failures:
+        return
+    labels: dict[str, list[str]] = {}
+    for member, error in failures.items():
+        labels.setdefault(str(error) or type(error).__name__, []).append(member.label)
+    for message, failed in labels.items():
+        typer.echo(f"error: {', '.join(failed)}: {message}", err=True)
+    kept = f"; the others are kept in {folder}" if len(failures) < members else ""
+    typer.echo(f"{len(failures)} of {members} runs failed{kept}", err=True)
+    inputs = all(isinstance(error, InputError) for error in failures.values())
+    raise typer.Exit(2 if inputs else 1)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def _command() -> str:
+    return shlex.join(["wirelessfl", *sys.argv[1:]])
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _seeds(text: str) -> list[int]:
@@ -144,7 +302,3 @@ def _seeds(text: str) -> list[int]:
     if not seeds:
         raise InputError(f"--seeds: {text!r} names no seed")
     return seeds
-
-
-def _is_input(error: Exception) -> bool:
-    return isinstance(error, InputError)

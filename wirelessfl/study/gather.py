@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from itertools import chain
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from wirelessfl.study.executor import Endings, Member, OnProgress, Outcome, fini
 from wirelessfl.study.pool import Executor, find_executor, run_members
 from wirelessfl.study.record import FILE, Record, finished, read_document, write_text
 from wirelessfl.trace import Trace
+from wirelessfl.trace.files import make_folder
 
 
 def gather(
@@ -87,6 +87,7 @@ def _claim(folder: Path, record: Record, waiting: list[Member]) -> None:
     """
     if (folder / FILE).exists() and (kind := read_document(folder)["kind"]) != record.kind:
         raise InputError(f"{folder} holds a {kind}; choose another --out")
+    make_folder(folder)
     try:
         record.write(folder, {})
         for member in waiting:
@@ -94,5 +95,5 @@ def _claim(folder: Path, record: Record, waiting: list[Member]) -> None:
             member.folder.mkdir(parents=True, exist_ok=True)
             write_text(member.folder / "scenario.yaml", dump(member.scenario))
     except OSError as error:
-        why = "is a file, not a folder" if error.errno == errno.EEXIST else error.strerror
-        raise InputError(f"{error.filename or folder} cannot be written: {why}") from None
+        name = error.filename or folder
+        raise InputError(f"{name} cannot be written: {error.strerror}") from None

@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from wirelessfl.errors import InputError
 
 
 @contextmanager
@@ -19,3 +22,19 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if it is not there, and see that it can be written to.
+
+    Raises:
+        InputError: If that cannot be, before anything has taken time.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except FileExistsError:
+        raise InputError(f"{folder} is a file, not a folder") from None
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}") from None
