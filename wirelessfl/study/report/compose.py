@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from wirelessfl.errors import InputError
+from wirelessfl.errors import InputError, reason
 from wirelessfl.study.comparison import Study
 from wirelessfl.study.reading import read_study
 from wirelessfl.study.record import FILE
@@ -59,10 +58,15 @@ def read_results(folder: Path) -> Trace | Study | Sweep:
     Raises:
         InputError: If that is nothing that can be reported on.
     """
-    if (folder / FILE).exists():
-        return read_study(folder)
-    if (folder / "summary.json").exists():
-        return Trace.read(folder)
+    try:
+        if (folder / FILE).exists():
+            return read_study(folder)
+        if (folder / "summary.json").exists():
+            return Trace.read(folder)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:  # Arrow's errors are ValueErrors
+        raise InputError(f"{folder} is damaged: {reason(error)}") from None
     raise InputError(
         f"{folder} holds no finished run (no summary.json) and no comparison or sweep (no {FILE})"
     )
@@ -124,10 +128,10 @@ def _page(subject: Subject, kind: str, command: str | None, failed: Sequence[str
         headline=headline(subject),
         warnings=[*failed, *warnings_of([trace.summary for trace in runs]), *left_out],
         sections=sections,
-        commands=_commands(subject, command),
-        versions={str(k): str(v) for k, v in first.summary.get("versions", {}).items()},
+        commands=list(_commands(subject, kind, command)),
+        versions=_versions(first),
         fingerprints=dict(_fingerprints(subject)),
-        scenario_yaml=first.scenario_yaml,
+        scenario_yaml=subject.yaml,
         colours={name: colour(i) for i, name in enumerate(subject.strategies)},
     )
 
@@ -148,22 +152,28 @@ def _facts(subject: Subject) -> Iterator[str]:
         yield f"{subject.scenario.devices.count:,} clients"
 
 
-def _commands(subject: Subject, command: str | None) -> list[str]:
+def _commands(subject: Subject, kind: str, command: str | None) -> Iterator[tuple[str, str]]:
     """The command that was typed, and one that needs only the scenario below."""
-    seeds = sorted({seed for by_seed in subject.traces.values() for seed in by_seed})
-    if len(subject.strategies) == 1 and len(seeds) == 1:
-        return ["wirelessfl run scenario.yaml"]
-    names, numbers = ",".join(subject.strategies), ",".join(map(str, seeds))
-    again = ["wirelessfl", "compare", "scenario.yaml", "--strategies", names, "--seeds", numbers]
-    return [command] if command else [shlex.join(again)]
+    if command is not None:
+        yield "As it was made:", command
+    again = ["wirelessfl", "run", "scenario.yaml"]
+    if kind == "comparison":
+        seeds = sorted({seed for by_seed in subject.traces.values() for seed in by_seed})
+        again = ["wirelessfl", "compare", "scenario.yaml", "--strategies"]
+        again += [",".join(subject.strategies), "--seeds", ",".join(map(str, seeds))]
+    yield "With the scenario below in scenario.yaml:", shlex.join(again)
+
+
+def _versions(trace: Trace) -> dict[str, str]:
+    python = trace.summary.get("host", {}).get("python")
+    versions = trace.summary.get("versions", {}) | ({"python": python} if python else {})
+    return {str(name): str(version) for name, version in versions.items()}
 
 
 def _fingerprints(subject: Subject) -> Iterator[tuple[str, str]]:
     for name, runs in subject.traces.items():
         for seed, trace in runs.items():
             yield f"{name}, seed {seed}", str(trace.summary.get("fingerprint", "–"))
-    parts: dict[str, Any] = {"data": "task", "model": "model"}
-    for name, key in parts.items():
-        found = next(iter(subject.example.values())).summary.get(key)
-        if isinstance(found, dict) and "fingerprint" in found:
-            yield name, str(found["fingerprint"])
+    task = next(iter(subject.example.values())).summary.get("task") or {}
+    if "fingerprint" in task:
+        yield "data", str(task["fingerprint"])

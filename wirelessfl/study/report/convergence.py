@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from wirelessfl.study.report.figures import (
@@ -22,7 +22,7 @@ from wirelessfl.study.report.figures import (
     text,
     translucent,
 )
-from wirelessfl.study.report.subject import Subject, resource
+from wirelessfl.study.report.subject import Subject, goal_of, resource
 from wirelessfl.trace.plots import time_unit
 
 Floats = NDArray[np.float64]
@@ -40,16 +40,20 @@ def convergence(subject: Subject) -> Chart | None:
     if not subject.metrics:
         return None
     against = [name for name in AGAINST if _known(subject, name)]
+    qualities = [(metric, 1) for metric in subject.metrics]
+    target = subject.target
+    if target is not None and target.smooth > 1 and target.metric in subject.metrics:
+        qualities.insert(0, (target.metric, target.smooth))  # what the target judges
     figures = {
-        f"{i}-{j}": _figure(subject, metric, spent)
-        for i, metric in enumerate(subject.metrics)
+        f"{i}-{j}": _figure(subject, metric, smooth, spent)
+        for i, (metric, smooth) in enumerate(qualities)
         for j, spent in enumerate(against)
     }
     selectors = (
-        Selector("quality", subject.metrics),
+        Selector("quality", tuple(_name(*quality) for quality in qualities)),
         Selector("against", tuple(AGAINST[name][0] for name in against)),
     )
-    note = "Each value holds until the next evaluation."
+    note = "A value holds until the next evaluation. Drag to zoom, double-click to see all again."
     if subject.seeds > 1:
         note = f"Line: mean over seeds; band: smallest to largest. {note}"
     return Chart("convergence", "Convergence", note, figures, selectors, 420)
@@ -65,9 +69,13 @@ def _known(subject: Subject, spent: str) -> bool:
     return all(math.isfinite(value) for value in last) and max(last) > 0
 
 
-def _figure(subject: Subject, metric: str, spent: str) -> Json:
+def _name(metric: str, smooth: int) -> str:
+    return metric if smooth == 1 else f"{metric}, mean of {smooth}"
+
+
+def _figure(subject: Subject, metric: str, smooth: int, spent: str) -> Json:
     curves = {
-        name: [_curve(trace.rounds, metric, spent) for trace in runs.values()]
+        name: [_curve(trace.rounds, metric, smooth, spent) for trace in runs.values()]
         for name, runs in subject.traces.items()
     }
     largest = max(float(x[-1]) for runs in curves.values() for x, _ in runs)
@@ -78,14 +86,14 @@ def _figure(subject: Subject, metric: str, spent: str) -> Json:
     title = AGAINST[spent][1]
     layout: Json = {}
     target = subject.target
-    if target is not None and target.metric == metric:
-        level = target.below if target.below is not None else target.above
+    if target is not None and (target.metric, target.smooth) == (metric, smooth):
+        level = goal_of(target)
         layout["shapes"] = [_level(level)]
         layout["annotations"] = [_level_name(level)]
     return figure(
         data,
         unit.label(title) if unit.unit else title,
-        metric,
+        _name(metric, smooth),
         xaxis={"rangemode": "tozero"},
         hovermode="x unified",
         **layout,
@@ -101,10 +109,12 @@ def unit_of(spent: str, largest: float) -> Scale:
     return scale(largest, "bit" if spent == "bits" else "J")
 
 
-def _curve(rounds: Any, metric: str, spent: str) -> tuple[Floats, Floats]:
+def _curve(rounds: pd.DataFrame, metric: str, smooth: int, spent: str) -> tuple[Floats, Floats]:
+    """What had been spent at each evaluation, and the mean of the last so many values."""
     known = rounds[metric].notna()
-    x = resource(rounds, spent)[known].to_numpy(np.float64)
-    return x, rounds[metric][known].to_numpy(np.float64)
+    x = resource(rounds, spent)[known]
+    y = rounds[metric][known].rolling(smooth, min_periods=1).mean()
+    return np.asarray(x, np.float64), np.asarray(y, np.float64)
 
 
 def _on_grid(runs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
@@ -121,9 +131,7 @@ def _on_grid(runs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
     return grid, np.array([y[np.searchsorted(x, grid, side="right") - 1] for x, y in runs])
 
 
-def _lines(
-    name: str, index: int, x: Floats, values: Floats, unit: Scale, band: bool
-) -> list[Json]:
+def _lines(name: str, index: int, x: Floats, values: Floats, unit: Scale, band: bool) -> list[Json]:
     along, group = numbers(x / unit.size), f"s{index}"
     line = {
         "type": "scatter",
@@ -141,15 +149,23 @@ def _lines(
     edge = {"width": 0, "shape": "hv"}
     hidden = {"type": "scatter", "mode": "lines", "legendgroup": group, "showlegend": False}
     hidden |= {"x": along, "line": edge, "hoverinfo": "skip"}
-    fill = {"fill": "tonexty", "fillcolor": translucent(colour(index), 0.18)}
+    fill = {"fill": "tonexty", "fillcolor": translucent(colour(index), 0.15)}
     return [hidden | {"y": low}, hidden | {"y": high} | fill, line]
 
 
-def _level(level: float | None) -> Json:
+def _level(level: float) -> Json:
     line = {"dash": "dot", "width": 1.5, "color": "#888888"}
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level, "line": line}
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": level,
+        "y1": level,
+        "line": line,
+    }
 
 
-def _level_name(level: float | None) -> Json:
+def _level_name(level: float) -> Json:
     place = {"xref": "paper", "x": 1, "xanchor": "right", "y": level, "yanchor": "bottom"}
     return place | {"text": f"target {level:g}", "showarrow": False}

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from wirelessfl.study.report.subject import Subject
+from wirelessfl.study.report.subject import Subject, goal_of
 from wirelessfl.study.report.tables import Cell, Table, estimate, ratio
 from wirelessfl.study.statistics import Interval, mean_interval
 from wirelessfl.trace.words import duration
@@ -17,8 +17,8 @@ def question(subject: Subject) -> str:
     target = subject.target
     if target is None:
         return "How long do the rounds take?"
-    sign, level = ("≤", target.below) if target.below is not None else ("≥", target.above)
-    goal = f"{target.metric} {sign} {level:g}"
+    sign = "≤" if target.below is not None else "≥"
+    goal = f"{target.metric} {sign} {goal_of(target):g}"
     if len(subject.strategies) > 1:
         return f"Which strategy gets to {goal} first?"
     return f"How long does it take to get to {goal}?"
@@ -29,7 +29,7 @@ def answer(subject: Subject) -> str:
     target = subject.target
     if target is None:
         return _without_target(subject)
-    goal = f"{target.metric} {target.below if target.below is not None else target.above:g}"
+    goal = f"{target.metric} {goal_of(target):g}"
     table = headline_frame(subject)
     arrived = table[(table["reached"] == table["runs"]) & table["time_s"].notna()]
     if arrived.empty:
@@ -56,7 +56,9 @@ def _nobody(subject: Subject, table: pd.DataFrame, goal: str) -> str:
         row = table.iloc[0]
         after = f"{duration(row['time_s'])} and {row['rounds']:.0f} rounds"
         return f"{row['strategy']} did not reach {goal} in {after}."
-    counts = ", ".join(f"{r['strategy']} {r['reached']} of {r['runs']}" for _, r in table.iterrows())
+    counts = ", ".join(
+        f"{r['strategy']} {r['reached']} of {r['runs']}" for _, r in table.iterrows()
+    )
     return f"No strategy reached {goal} with every seed ({counts})."
 
 
@@ -141,14 +143,15 @@ def headline(subject: Subject) -> Table:
     columns = ["strategy", "time to target" if subject.target is not None else "simulated time"]
     columns += ["slower by"] if several else []
     columns += ["reached", "rounds", "round", "clients", "rank"]
-    note = ""
+    notes = []
+    if subject.seeds > 1:
+        notes.append("Means over seeds, 95% confidence interval beneath.")
+    if (frame["reached"] < frame["runs"]).any():
+        notes.append("> marks a lower bound, as not every run arrived.")
     if several:
-        note = (
-            "Means over seeds, 95% confidence interval beneath; > marks a lower bound, as not "
-            f"every run arrived. Slower by: time over that of {frame['strategy'].iloc[0]}, paired "
-            "by seed."
-        )
-    return Table("", note, tuple(columns), tuple(rows))
+        first = frame["strategy"].iloc[0]
+        notes.append(f"Slower by: time over that of {first}, paired by seed.")
+    return Table("", " ".join(notes), tuple(columns), tuple(rows))
 
 
 def _slower(row: pd.Series, bound: bool) -> Cell:

@@ -55,7 +55,7 @@ class Page:
         headline: The table behind the answer.
         warnings: What a reader must know to trust it.
         sections: The rest; those with nothing in them are left out.
-        commands: What to type to run it again.
+        commands: What to type to run it again, and when.
         versions: Of the packages that it depends on.
         fingerprints: Of scenario, data and model, by what they are of.
         scenario_yaml: The resolved scenario.
@@ -70,7 +70,7 @@ class Page:
     headline: Table
     warnings: Sequence[str]
     sections: Sequence[Section]
-    commands: Sequence[str]
+    commands: Sequence[tuple[str, str]]
     versions: Mapping[str, str]
     fingerprints: Mapping[str, str]
     scenario_yaml: str

@@ -41,7 +41,8 @@ def quality_under_budget(subject: Subject) -> list[Table]:
                 cells.append(estimate(mean_interval(values), SHOW[metric]))
             rows.append(tuple(cells))
         columns = ("strategy", *(SHOW[spent](budget) for budget in budgets))
-        tables.append(Table(f"{metric} under a budget of {SPENT[spent]}", "", columns, tuple(rows)))
+        title = f"{metric[0].upper()}{metric[1:]} under a budget of {SPENT[spent]}"
+        tables.append(Table(title, "", columns, tuple(rows), wide=False))
     return tables
 
 
@@ -59,14 +60,18 @@ def _quality(trace: Trace, metric: str, spent: str, budget: float) -> float:
 
 def cost_to_target(subject: Subject) -> Table:
     """Time, rounds, traffic and energy on arrival."""
+    costs = {spent: [subject.cost(name, spent) for name in subject.strategies] for spent in SPENT}
+    known = [s for s in SPENT if any(math.isfinite(cost.mean) for cost in costs[s])]
     rows = []
-    for name in subject.strategies:
+    for index, name in enumerate(subject.strategies):
         bound = not all(came.reached for came in subject.arrivals(name).values())
-        costs = [estimate(subject.cost(name, spent), SHOW[spent], bound) for spent in SPENT]
-        rows.append((Cell(name), *costs))
+        cells = [estimate(costs[spent][index], SHOW[spent], bound) for spent in known]
+        rows.append((Cell(name), *cells))
     title = "Cost to target" if subject.target is not None else "Cost of the whole run"
-    note = "Of all devices together; – where a device does not count its energy."
-    return Table(title, note, ("strategy", *SPENT.values()), tuple(rows))
+    note = "Of all devices together."
+    if "energy_j" not in known:
+        note += " Energy is not known, as the profile of a device does not count it."
+    return Table(title, note, ("strategy", *(SPENT[s] for s in known)), tuple(rows))
 
 
 def robustness(subject: Subject) -> Table:
@@ -94,9 +99,11 @@ def robustness(subject: Subject) -> Table:
             )
         )
     what = "time to target" if subject.target is not None else "simulated time"
-    columns = ("strategy", "reached", "best", "worst", "spread", "delivered", "came to nothing")
+    columns = ("strategy", "reached", "best", "worst", "spread", "delivered", "lost")
     note = f"Best and worst seed by {what}; spread: standard deviation over mean. Delivered: share "
-    return Table("Robustness", note + "of the updates asked for that arrived.", columns, tuple(rows))
+    return Table(
+        "Robustness", note + "of the updates asked for that arrived.", columns, tuple(rows)
+    )
 
 
 def _outcomes(runs: Mapping[int, Trace]) -> dict[str, int]:
@@ -109,21 +116,27 @@ def _outcomes(runs: Mapping[int, Trace]) -> dict[str, int]:
 
 def _lost(counts: Mapping[str, int]) -> str:
     found = [f"{counts[outcome]:,} {outcome}" for outcome in LOST if counts.get(outcome)]
-    return ", ".join(found) or "nothing"
+    return ", ".join(found) or "none"
 
 
 def predictions(subject: Subject) -> Table | None:
     """Mean length and participants of rounds, as planned and as they came; None without plans."""
     rows = []
     for name, runs in subject.traces.items():
-        rounds = [t.rounds[t.rounds["expected_round_s"].notna() & (t.rounds["round"] > 0)] for t in runs.values()]
+        rounds = [
+            t.rounds[t.rounds["expected_round_s"].notna() & (t.rounds["round"] > 0)]
+            for t in runs.values()
+        ]
         planned = [r for r in rounds if len(r)]
         if not planned:
             continue
         expected = sum(float(r["expected_round_s"].sum()) for r in planned)
         realised = sum(float(r["duration_s"].sum()) for r in planned)
         count = sum(len(r) for r in planned)
-        clients = [sum(float(r[of].sum()) for r in planned) / count for of in ("expected_participants", "participants")]
+        clients = [
+            sum(float(r[of].sum()) for r in planned) / count
+            for of in ("expected_participants", "participants")
+        ]
         rows.append(
             (
                 Cell(name),

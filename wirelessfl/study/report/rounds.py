@@ -21,9 +21,9 @@ from wirelessfl.study.report.figures import (
     text,
 )
 from wirelessfl.study.report.subject import Subject
-from wirelessfl.trace.words import duration
 from wirelessfl.trace import Trace
 from wirelessfl.trace.plots import PARTS, mean_seconds, time_unit
+from wirelessfl.trace.words import duration
 
 MOST_ROWS = 40  # clients of a Gantt chart
 MOST_POINTS = 400  # rounds of a strategy in a scatter
@@ -55,7 +55,7 @@ def breakdown(subject: Subject) -> Chart | None:
     ]
     found = figure(
         data,
-        unit.label("mean time of a participant in a round"),
+        unit.label("mean time in a round"),
         "",
         barmode="stack",
         yaxis={"autorange": "reversed"},
@@ -63,7 +63,7 @@ def breakdown(subject: Subject) -> Chart | None:
     )
     return Chart(
         "breakdown",
-        "Where a round's time goes",
+        "Mean of all rounds",
         "Participants whose update arrived, by class of device. Waiting: from a client's delivery "
         "to the last one of its round.",
         {"": found},
@@ -74,23 +74,21 @@ def breakdown(subject: Subject) -> Chart | None:
 def gantt(subject: Subject) -> Chart | None:
     """The first, the median and the longest round of each strategy's first run."""
     figures: dict[str, Json] = {}
-    names = []
-    height = 0
+    names: list[str] = []
     for name, trace in subject.example.items():
         rounds = trace.rounds[trace.rounds["duration_s"] > 0]
         rounds = rounds[rounds["round"].isin(trace.clients["round"].unique())]
         if rounds.empty:
             continue
         for j, number in enumerate(_choose(rounds)):
-            figures[f"{len(names)}-{j}"], rows = _one_round(trace, number)
-            height = max(height, rows)
+            figures[f"{len(names)}-{j}"] = _one_round(trace, number)
         names.append(name)
     if not names:
         return None
     selectors = (Selector("strategy", tuple(names)), Selector("round", CHOSEN))
     seed = next(iter(next(iter(subject.traces.values()))))
-    note = f"Seed {seed}; time since the round began. The dashed line is its end."
-    return Chart("gantt", "Inside a round", note, figures, selectors, 150 + 20 * height)
+    note = f"Seed {seed}; the dashed line is the end of the round."
+    return Chart("gantt", "Inside a round", note, figures, selectors)
 
 
 def _choose(rounds: pd.DataFrame) -> list[int]:
@@ -99,8 +97,7 @@ def _choose(rounds: pd.DataFrame) -> list[int]:
     return [int(rounds["round"].iloc[0]), by_length[(len(by_length) - 1) // 2], by_length[-1]]
 
 
-def _one_round(trace: Trace, number: int) -> tuple[Json, int]:
-    """The figure and how many clients it shows."""
+def _one_round(trace: Trace, number: int) -> Json:
     one = trace.rounds[trace.rounds["round"] == number].iloc[0]
     clients = trace.clients[trace.clients["round"] == number]
     ends = clients[["upload_end_s", "compute_end_s", "download_end_s"]].max(axis=1)
@@ -126,13 +123,13 @@ def _one_round(trace: Trace, number: int) -> tuple[Json, int]:
     mark = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": end, "x1": end, "line": line}
     drawn = figure(
         data,
-        unit.label(f"{title}; time"),
+        unit.label("time since the round began"),
         "",
         barmode="overlay",
         shapes=[mark],
         hovermode="closest",
     )
-    return drawn, len(clients)
+    return drawn | {"caption": title[0].upper() + title[1:], "height": 120 + 22 * len(clients)}
 
 
 def _who(row: pd.Series) -> str:
@@ -170,10 +167,12 @@ def _scatter(subject: Subject, predicted: str, realised: str) -> Json | None:
     if not points:
         return None
     is_time = predicted == "expected_round_s"
-    largest = max(float(p[[predicted, realised]].to_numpy(np.float64).max()) for p in points.values())
+    largest = max(
+        float(p[[predicted, realised]].to_numpy(np.float64).max()) for p in points.values()
+    )
     unit = Scale(*time_unit(largest)) if is_time else Scale(1.0, "clients")
     end = largest / unit.size
-    diagonal = {"type": "scatter", "mode": "lines", "x": [0, end], "y": [0, end]}
+    diagonal: Json = {"type": "scatter", "mode": "lines", "x": [0, end], "y": [0, end]}
     diagonal |= {"hoverinfo": "skip", "showlegend": False}
     diagonal |= {"line": {"dash": "dot", "width": 1.5, "color": "#888888"}}
     order = list(subject.strategies)

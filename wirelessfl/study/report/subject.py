@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from wirelessfl.errors import InputError, reason
-from wirelessfl.scenario import Scenario, Target
+from wirelessfl.scenario import Scenario, Target, dump
 from wirelessfl.scenario.located import read_yaml
 from wirelessfl.study.comparison import Study
 from wirelessfl.study.measures import Arrival, arrival
@@ -30,6 +30,7 @@ class Subject:
         name: The scenario's name.
         scenario: The scenario, unless it cannot be read.
         problem: Why it cannot.
+        yaml: The scenario as text, with every default.
         traces: By strategy and seed; each strategy has one at least.
         table: `Study.table` of a comparison with a target.
     """
@@ -37,6 +38,7 @@ class Subject:
     name: str
     scenario: Scenario | None
     problem: str
+    yaml: str
     traces: Mapping[str, Mapping[int, Trace]]
     table: pd.DataFrame | None = field(default=None)
 
@@ -64,7 +66,9 @@ class Subject:
         return tuple(found)
 
     def _has(self, metric: str) -> bool:
-        return all(t.rounds[metric].notna().any() for runs in self.traces.values() for t in runs.values())
+        return all(
+            t.rounds[metric].notna().any() for runs in self.traces.values() for t in runs.values()
+        )
 
     @cached_property
     def example(self) -> dict[str, Trace]:
@@ -110,7 +114,7 @@ def of_trace(trace: Trace) -> Subject:
     scenario, problem = _scenario(trace.scenario_yaml)
     strategy, seed = str(trace.summary.get("strategy", "run")), int(trace.summary.get("seed", 0))
     name = str(trace.summary.get("name", strategy))
-    return Subject(name, scenario, problem, {strategy: {seed: trace}})
+    return Subject(name, scenario, problem, trace.scenario_yaml, {strategy: {seed: trace}})
 
 
 def of_study(study: Study) -> Subject:
@@ -122,7 +126,8 @@ def of_study(study: Study) -> Subject:
     traces = {name: study.traces[name] for name in study.strategies if study.traces[name]}
     if not traces:
         raise InputError("nothing to report on: no run has finished")
-    return Subject(study.scenario.name, study.scenario, "", traces, study.table())
+    scenario = study.scenario
+    return Subject(scenario.name, scenario, "", dump(scenario), traces, study.table())
 
 
 def _scenario(yaml: str) -> tuple[Scenario | None, str]:
@@ -134,3 +139,10 @@ def _scenario(yaml: str) -> tuple[Scenario | None, str]:
         return None, f"its scenario is of another version of wirelessfl: {reason(error)}"
     except InputError as error:
         return None, str(error)
+
+
+def goal_of(target: Target) -> float:
+    """The level to reach, from whichever side."""
+    level = target.below if target.below is not None else target.above
+    assert level is not None  # the scenario is checked for one
+    return level

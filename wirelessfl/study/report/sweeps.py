@@ -24,7 +24,7 @@ from wirelessfl.study.report.figures import (
     text,
 )
 from wirelessfl.study.report.page import Page, Section
-from wirelessfl.study.report.tables import SHOW, Cell, Table, amount, estimate, ratio
+from wirelessfl.study.report.tables import SHOW, Cell, Show, Table, amount, estimate, ratio
 from wirelessfl.study.statistics import Interval
 from wirelessfl.study.sweeping import Sweep
 from wirelessfl.trace.words import duration
@@ -55,7 +55,7 @@ def sweep_page(sweep: Sweep) -> Page:
         headline=_table(sweep, table),
         warnings=list(_warnings(sweep, table)),
         sections=[Section("measures", "Along the sweep", charts=(_chart(sweep, table),))],
-        commands=[sweep.command] if sweep.command else [],
+        commands=[("As it was made:", sweep.command)] if sweep.command else [],
         versions={},
         fingerprints={"scenario": fingerprint(sweep.scenario)},
         scenario_yaml=dump(sweep.scenario),
@@ -85,7 +85,8 @@ def _answer(sweep: Sweep, table: pd.DataFrame) -> Iterator[str]:
         if rows.empty:
             yield f"{strategy} did not arrive with every seed at any point."
             continue
-        best, worst = rows.loc[rows[name].idxmin()], rows.loc[rows[name].idxmax()]
+        by_value = rows.sort_values(name, kind="stable")
+        best, worst = by_value.iloc[0], by_value.iloc[-1]
         if len(rows) == 1:
             yield f"{strategy}: {duration(best[name])} with {_place(sweep, best)}."
         else:
@@ -159,7 +160,7 @@ def _interval(row: pd.Series, one: Measure) -> Interval:
     return Interval(row[one.name], row[one.bound("low")], row[one.bound("high")], row["runs"])
 
 
-def _show(one: Measure):
+def _show(one: Measure) -> Show:
     if one.unit == "s":
         return duration
     if one.unit in ("bit", "J"):
@@ -176,8 +177,19 @@ def _chart(sweep: Sweep, table: pd.DataFrame) -> Chart:
     known.sort(key=lambda m: m.name != first)
     figures = {str(i): _figure(sweep, table, one) for i, one in enumerate(known)}
     words = {"time_s": "time to target", "round_s": "length of a round", "end_s": "length of a run"}
-    names = tuple(words.get(one.name, one.name.rsplit("_", 1)[0].replace("_", " ") if one.unit else one.name.replace("_", " ")) for one in known)
-    note = "Means over seeds with 95% confidence intervals; a hollow mark is a lower bound, as not every run arrived."
+    names = tuple(
+        words.get(
+            one.name,
+            one.name.rsplit("_", 1)[0].replace("_", " ")
+            if one.unit
+            else one.name.replace("_", " "),
+        )
+        for one in known
+    )
+    note = (
+        "Means over seeds with 95% confidence intervals; a hollow mark is a lower bound, as not "
+        "every run arrived."
+    )
     lines = len(table.groupby([*(a.path for a in sweep.axes[1:]), "strategy"], dropna=False))
     if lines > MOST_LINES:
         note += f" The first {MOST_LINES} of {lines} lines are shown."

@@ -29,6 +29,7 @@ class Table:
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    wide: bool = True
 
 
 def estimate(found: Interval, show: Show, bound: bool = False, least: float = 0.0) -> Cell:

@@ -8,8 +8,7 @@
   const config = {
     responsive: true,
     displaylogo: false,
-    displayModeBar: touch ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    displayModeBar: false,
     scrollZoom: false,
   };
 
@@ -38,7 +37,7 @@
       margin: { l: 8, r: 8, t: 34, b: 8 },
       xaxis: axis(layout.xaxis),
       yaxis: axis(layout.yaxis),
-      legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom" },
+      legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom", traceorder: "normal" },
       hoverlabel: { bgcolor: dark.matches ? "#22272d" : "#ffffff", bordercolor: grid, font: { color: ink }, namelength: 40 },
       dragmode: touch ? false : "zoom",
       showlegend: data.length > 1,
@@ -48,7 +47,11 @@
   const draw = (chart) => {
     const box = document.getElementById(`chart-${chart.id}`);
     const key = [...box.querySelectorAll("[data-value]")].map((e) => e.dataset.value).join("-");
-    return Plotly.react(box.querySelector(".plot"), ...dressed(chart.figures[key]), config);
+    const plot = box.querySelector(".plot");
+    const figure = chart.figures[key];
+    box.querySelector(".caption").textContent = figure.caption ?? "";
+    plot.style.height = `${figure.height ?? chart.height}px`;
+    return Plotly.react(plot, ...dressed(figure), config);
   };
 
   // A few short options become buttons; many or long ones stay a list.
