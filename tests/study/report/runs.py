@@ -55,7 +55,7 @@ def a_run(round_s: float, losses: list[float], summary: dict[str, object] | None
 
 
 def a_study() -> Study:
-    """`quick` reaches loss 1 at 20 s and 40 s, `slow` twice as late, `hopeless` never with seed 1."""
+    """`quick` arrives at 20 and 40 s, `slow` twice as late, `hopeless` with one seed of two."""
     falling, stuck = [4.0, 2.0, 1.0], [4.0, 3.0, 2.0]
     traces = {
         "quick": {0: a_run(10.0, falling), 1: a_run(20.0, falling)},

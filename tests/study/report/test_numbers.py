@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.study.report.runs import a_run, a_study, scenario
@@ -60,19 +59,17 @@ def test_ratios_that_seeds_do_not_tell_apart_are_said_to_be_so():
 
 
 def test_a_run_says_when_it_arrived_or_that_it_did_not():
-    assert (
-        answer(of_trace(a_run(10.0, [4.0, 1.0])))
-        == "uniform reaches loss 1 in 10.0 s, in 1 rounds."
-    )
-    late = answer(of_trace(a_run(10.0, [4.0, 3.0])))
-    assert late == "uniform did not reach loss 1 in 10.0 s and 1 rounds."
+    came = answer(of_trace(a_run(10.0, [4.0, 2.0, 1.0])))
+    assert came == "uniform reaches loss 1 in 20.0 s, in 2 rounds."
+    late = answer(of_trace(a_run(10.0, [4.0, 3.0, 2.0])))
+    assert late == "uniform did not reach loss 1 in 20.0 s and 2 rounds."
 
 
 def test_the_headline_has_the_numbers_of_the_study_table(subject: Subject):
     rows = texts(headline(subject))
     assert rows["quick"] == ["30.0 s", "1.00x", "2/2", "2", "15.0 s", "3.0", "8.0"]
     assert rows["slow"][:3] == ["60.0 s", "2.00x", "2/2"]
-    assert rows["hopeless"][:3] == ["> 100.0 s", "> 3.46x", "1/2"] or rows["hopeless"][2] == "1/2"
+    assert rows["hopeless"][:3] == ["> 1.7 min", "> 3.46x", "1/2"]
 
 
 def test_quality_under_a_budget_is_the_last_evaluation_that_it_pays_for(subject: Subject):
@@ -90,13 +87,7 @@ def test_quality_under_a_budget_is_the_last_evaluation_that_it_pays_for(subject:
 def test_cost_to_target_counts_until_arrival_and_marks_bounds(subject: Subject):
     rows = texts(cost_to_target(subject))
     assert rows["quick"] == ["30.0 s", "2", "10 Mbit", "24 J"]
-    assert rows["hopeless"] == ["> 100.0 s", "> 2", "> 10 Mbit", "> 24 J"] or rows["hopeless"][
-        1:
-    ] == [
-        "> 2",
-        "> 10 Mbit",
-        "> 24 J",
-    ]
+    assert rows["hopeless"] == ["> 1.7 min", "> 2", "> 10 Mbit", "> 24 J"]
 
 
 def test_a_device_that_counts_no_energy_leaves_energy_unknown():
@@ -126,12 +117,10 @@ def test_convergence_is_the_mean_over_seeds_of_steps(subject: Subject):
     chart = convergence(subject)
     assert chart is not None
     by_time = chart.figures["0-0"]
-    quick = next(
-        line for line in by_time["data"] if line["name"] == "quick" and "hovertemplate" in line
-    )
-    assert quick["x"] == [0.0, 10.0, 20.0, 40.0]
+    quick = next(line for line in by_time["data"] if line.get("name") == "quick")
+    assert quick["x"] == pytest.approx([0, 10 / 60, 20 / 60, 40 / 60], rel=1e-4)
     assert quick["y"] == [4.0, 3.0, 1.5, 1.0]
-    assert by_time["layout"]["xaxis"]["title"]["text"] == "simulated time (s)"
+    assert by_time["layout"]["xaxis"]["title"]["text"] == "simulated time (min)"
     options = [range(len(selector.options)) for selector in chart.selectors]
     assert set(chart.figures) == {f"{i}-{j}" for i in options[0] for j in options[1]}
 
@@ -166,20 +155,19 @@ def test_a_gantt_chart_shows_the_first_the_median_and_the_longest_round():
 
 def big_run(clients: int, rounds: int) -> Trace:
     trace = a_run(10.0, [4.0, *(3.0 for _ in range(rounds))])
-    one = trace.clients.iloc[[0]]
-    frame = pd.concat([one] * (clients * rounds), ignore_index=True)
+    frame = trace.clients.iloc[np.zeros(clients * rounds, np.int64)].reset_index(drop=True)
     frame["client"] = np.tile(np.arange(clients, dtype=np.int32), rounds)
     frame["round"] = np.repeat(np.arange(1, rounds + 1, dtype=np.int32), clients)
     return Trace(trace.rounds, frame, trace.events, trace.summary, trace.scenario_yaml)
 
 
 def test_big_runs_are_thinned_out_and_it_is_said():
-    subject = of_trace(big_run(clients=3000, rounds=2 * POINTS))
+    subject = of_trace(big_run(clients=1000, rounds=2 * POINTS))
     lines, bars = convergence(subject), participation(subject)
     assert lines is not None and bars is not None
     assert all(len(one["x"]) <= POINTS for one in lines.figures["0-0"]["data"])
     assert sum(len(one["x"]) for one in bars.figures["0-0"]["data"]) == MOST_CLIENTS
-    assert f"Of 3,000 clients {MOST_CLIENTS} are shown" in bars.note
+    assert f"Of 1,000 clients {MOST_CLIENTS} are shown" in bars.note
     rounds = gantt(subject)
     assert rounds is not None
     assert len(rounds.figures["0-0"]["data"][0]["y"]) == MOST_ROWS
