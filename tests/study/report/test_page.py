@@ -17,6 +17,7 @@ import wirelessfl as wfl
 from tests.study.report.browser import CHROMIUM, Browser
 from tests.study.report.runs import a_run, a_study, scenario
 from wirelessfl.study import Study
+from wirelessfl.study.report import report_folder
 from wirelessfl.trace import Trace
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -136,18 +137,19 @@ def test_the_command_reports_on_a_run_and_what_cannot_be_is_one_error_with_exit_
     odd = tmp_path / "odd"
     odd.mkdir()
     (odd / "study.json").write_text("{")
-    for arguments, said in (
-        ((tmp_path / "nowhere",), "no such folder"),
-        ((empty,), "holds no finished run"),
-        ((damaged,), "is damaged"),
-        ((odd,), "is damaged"),
-        ((run, "--out", tmp_path), "is a folder"),
-        ((run, "--out", tmp_path / "no" / "r.html"), "there is no folder"),
+    failed = report(damaged)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: ") and failed.stderr.count("\n") == 1
+    for folder, out, said in (
+        (tmp_path / "nowhere", None, "no such folder"),
+        (empty, None, "holds no finished run"),
+        (damaged, None, "is damaged"),
+        (odd, None, "is damaged"),
+        (run, tmp_path, "is a folder"),
+        (run, tmp_path / "no" / "r.html", "there is no folder"),
     ):
-        failed = report(*arguments)
-        assert failed.returncode == 2, failed
-        assert failed.stderr.startswith("error: ") and failed.stderr.count("\n") == 1
-        assert said in failed.stderr.replace("\n", " ")
+        with pytest.raises(wfl.InputError, match=said):
+            report_folder(folder, out)
 
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -203,3 +205,21 @@ def test_charts_follow_the_screen_into_the_dark_and_the_buttons(page: Path, brow
     buttons = "[...document.querySelectorAll('#chart-convergence button')]"
     browser.ask(f"{buttons}.find(button => button.textContent === 'rounds').click()")
     assert browser.ask(wait.format(title)) == "round"
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_sweep_is_reported_with_a_line_a_strategy_and_a_row_a_point(
+    tmp_path: Path, browser: Browser
+):
+    small = wfl.load(Path(__file__).parents[3] / "scenarios" / "closed-form.yaml")
+    vary = {"network.uplink.bandwidth": ["1 MHz", "2 MHz"]}
+    path = tmp_path / "sweep.html"
+    wfl.sweep(small, vary, seeds=[0, 1], jobs=1).report(path)
+    found = Elements(path.read_text(encoding="utf-8"))
+    assert "change with network.uplink.bandwidth?" in found.words
+    assert found.tags.count("tr") == 1 + 2
+    figures = json.loads(found.scripts[0])[0]["figures"]
+    assert figures["0"]["data"][0]["x"] == [1e6, 2e6]
+    browser.open(path, 390, 844)
+    assert browser.ask("document.documentElement.scrollWidth") <= 390

@@ -29,6 +29,11 @@ from wirelessfl.study.sweeping import Sweep
 from wirelessfl.trace import Trace
 from wirelessfl.trace.warnings import warnings_of
 
+_PROTOCOLS = (
+    "The three protocols of EdgeFlowerTune (arXiv 2605.08636). Means over seeds, 95% confidence "
+    "interval beneath. A run that had ended before a budget was spent keeps its last value."
+)
+
 
 def report_folder(folder: str | Path, path: str | Path | None = None) -> Path:
     """Report on the run, comparison or sweep that a folder holds.
@@ -111,9 +116,7 @@ def _page(subject: Subject, kind: str, command: str | None, failed: Sequence[str
         Section(
             "protocols",
             "Budgets, costs, robustness",
-            "The three protocols of EdgeFlowerTune (arXiv 2605.08636). Means over seeds, 95% "
-            "confidence interval beneath. A run that had ended before a budget was spent keeps "
-            "its last value.",
+            _PROTOCOLS if subject.seeds > 1 else "",
             tables=(*quality_under_budget(subject), cost_to_target(subject), robustness(subject)),
         ),
         Section("world", "Network and data", pictures=tuple(drawn)),

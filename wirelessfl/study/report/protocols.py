@@ -87,23 +87,28 @@ def robustness(subject: Subject) -> Table:
         reached = sum(came.reached for came in arrivals.values())
         counts = _outcomes(runs)
         total = sum(counts.values())
+        seeds = (
+            Cell(f"{reached}/{len(arrivals)}"),
+            Cell(bound[best] + duration(times[best]), f"seed {best}"),
+            Cell(bound[worst] + duration(times[worst]), f"seed {worst}"),
+            Cell(percent(float(spread))),
+        )
         rows.append(
             (
                 Cell(name),
-                Cell(f"{reached}/{len(arrivals)}"),
-                Cell(bound[best] + duration(times[best]), f"seed {best}"),
-                Cell(bound[worst] + duration(times[worst]), f"seed {worst}"),
-                Cell(percent(float(spread))),
+                *(seeds if subject.seeds > 1 else ()),
                 Cell(percent(counts.get("completed", 0) / total if total else math.nan)),
                 Cell(_lost(counts)),
             )
         )
+    delivered = "Delivered: share of the updates asked for that arrived."
+    if subject.seeds == 1:
+        columns = ("strategy", "delivered", "lost")
+        return Table("What became of the work", delivered, columns, tuple(rows))
     what = "time to target" if subject.target is not None else "simulated time"
+    note = f"Best and worst seed by {what}; spread: standard deviation over mean. {delivered}"
     columns = ("strategy", "reached", "best", "worst", "spread", "delivered", "lost")
-    note = f"Best and worst seed by {what}; spread: standard deviation over mean. Delivered: share "
-    return Table(
-        "Robustness", note + "of the updates asked for that arrived.", columns, tuple(rows)
-    )
+    return Table("Robustness", note, columns, tuple(rows))
 
 
 def _outcomes(runs: Mapping[int, Trace]) -> dict[str, int]:

@@ -141,7 +141,9 @@ def _table(sweep: Sweep, table: pd.DataFrame) -> Table:
             cells += [Cell(f"{row['reached']}/{row['runs']}")]
         for one in MEASURES:
             if one.name in ("rounds", "round_s", "participants", "mean_rank"):
-                cells.append(Cell(_show(one)(row[one.name])))
+                bare = _interval(row, one)
+                sure = bare if one.name == "round_s" else bare.without_bounds()
+                cells.append(estimate(sure, _show(one)))
         rows.append(tuple(cells))
     columns = ["strategy", *(_short(axis) for axis in sweep.axes)]
     columns += ["time to target"] if target else []
@@ -227,7 +229,9 @@ def _figure(sweep: Sweep, table: pd.DataFrame, one: Measure) -> Json:
                 "error_y": {
                     "symmetric": False,
                     "array": numbers((rows[one.bound("high")] - rows[one.name]) / unit.size),
-                    "arrayminus": numbers((rows[one.name] - rows[one.bound("low")]) / unit.size),
+                    "arrayminus": numbers(
+                        (rows[one.name] - rows[one.bound("low")].clip(lower=0.0)) / unit.size
+                    ),
                     "thickness": 1.2,
                     "width": 4,
                 },
