@@ -14,7 +14,7 @@ import wirelessfl
 PACKAGE = Path(wirelessfl.__file__).parent
 FLOORS = [
     {"__init__", "cli"},
-    {"cli_study", "cli_export"},
+    {"cli_study", "cli_export", "cli_report"},
     {"plan_tables", "study_tables"},
     {"console"},
     {"study"},

@@ -9,6 +9,7 @@
     study.table()
     grid = wfl.sweep(scenario, {"network.uplink.bandwidth": ["1 MHz", "5 MHz"]})
     grid.table()
+    wfl.report(study, "report.html")  # or a trace, or a sweep
 
 The names below are the whole public interface; each is imported when first used, so that reading a
 scenario needs neither NumPy nor torch.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from wirelessfl.scenario import Scenario, load
     from wirelessfl.simulation import simulate
     from wirelessfl.study import Study, Sweep, compare, sweep
+    from wirelessfl.study.report import report
     from wirelessfl.trace import Trace
 
 _HOMES = {
@@ -34,6 +36,7 @@ _HOMES = {
     "Trace": "wirelessfl.trace",
     "compare": "wirelessfl.study",
     "load": "wirelessfl.scenario",
+    "report": "wirelessfl.study.report",
     "simulate": "wirelessfl.simulation",
     "sweep": "wirelessfl.study",
 }
@@ -46,6 +49,7 @@ __all__ = [
     "Trace",
     "compare",
     "load",
+    "report",
     "simulate",
     "sweep",
 ]

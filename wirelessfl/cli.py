@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wirelessfl.cli_export import export
+from wirelessfl.cli_report import report
 from wirelessfl.cli_study import (
     AllowCustom,
     AsJson,
@@ -133,6 +134,7 @@ def run(
 
 app.command()(compare)
 app.command()(sweep)
+app.command()(report)
 
 
 @app.command()

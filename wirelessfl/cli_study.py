@@ -154,10 +154,11 @@ def sweep(
 
     loaded, numbers = load(scenario, set_ or (), allow_custom), _seeds(seeds)
     from wirelessfl import study
-    from wirelessfl.console import Summary, live_progress, print_warnings
+    from wirelessfl.console import live_progress, print_warnings
     from wirelessfl.study.axes import parse_vary
     from wirelessfl.study.executor import Outcome
     from wirelessfl.study_tables import print_sweep, sweep_document
+    from wirelessfl.trace.warnings import Summary
 
     folder = out or Path("runs") / f"{loaded.name}-sweep"
     varied = parse_vary(vary)

@@ -6,11 +6,9 @@ these. On a terminal the progress is drawn live; in a log, a pipe or CI it is pl
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -19,32 +17,12 @@ from rich.progress import TimeRemainingColumn as EtaColumn
 from wirelessfl.scenario import Target
 from wirelessfl.simulation import Progress as RunProgress
 from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.trace.warnings import Summary, warnings_of
+from wirelessfl.trace.words import duration
 
 console = Console(highlight=False, markup=False)
 errors = Console(highlight=False, markup=False, stderr=True)
 HEARTBEAT_S = 30.0
-Summary = Mapping[str, Any]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people read them: '850 ms', '42.0 s', '12.3 min', '5.20 h', '3.10 d'.
-
-    >>> duration(90)
-    '90.0 s'
-    >>> duration(738)
-    '12.3 min'
-    """
-    if math.isnan(seconds):
-        return "–"
-    for limit, unit_s, unit, digits in (
-        (1.0, 1e-3, "ms", 0),
-        (100.0, 1.0, "s", 1),
-        (6000.0, 60.0, "min", 1),
-        (172_800.0, 3600.0, "h", 2),
-    ):
-        if abs(seconds) < limit:
-            return f"{seconds / unit_s:.{digits}f} {unit}"
-    return f"{seconds / 86_400:.2f} d"
 
 
 class LiveProgress:
@@ -165,35 +143,6 @@ def live_progress(
 
 
 def print_warnings(summaries: Iterable[Summary]) -> None:
-    """What the reader of finished runs must know to trust them; the same words only once."""
-    runs = list(summaries)
-    warnings = [*(warning for summary in runs for warning in _warnings(summary)), *_short(runs)]
-    for warning in dict.fromkeys(warnings):
+    """What the reader of finished runs must know to trust them."""
+    for warning in warnings_of(list(summaries)):
         errors.print(f"warning: {warning}", soft_wrap=True)
-
-
-def _warnings(summary: Summary) -> Iterator[str]:
-    memory = summary["memory"]
-    if memory["excluded"]:
-        yield f"{memory['excluded']} clients are excluded: {memory['reason']}"
-    if memory["capped"]:
-        yield (
-            f"{memory['capped']} clients train fewer ranks than the adapter has: more do not fit "
-            "their memory"
-        )
-    if summary["diverged"]:
-        yield f"a run stopped early: {summary['diverged']}"
-    if summary["nobody_left"]:
-        yield "a run ended early, as no client would ever have been available again"
-
-
-def _short(summaries: Sequence[Summary]) -> Iterator[str]:
-    """Of all runs together: what `fidelity: ergodic` is not made for."""
-    counts = [summary["ergodic"] for summary in summaries if "ergodic" in summary]
-    transfers, short = (sum(count[of] for count in counts) for of in ("transfers", "short"))
-    if short:
-        yield (
-            f"{short:,} of {transfers:,} transfers ({short / transfers:.2g} of them) are shorter "
-            "than the 100 coherence times that fidelity: ergodic is made for, and their lengths "
-            "are rough; fidelity: exact follows every coherence slot"
-        )

@@ -6,8 +6,9 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wirelessfl.console import console, duration
+from wirelessfl.console import console
 from wirelessfl.simulation.planning import Outlook
+from wirelessfl.trace.words import duration
 
 TOP = 8
 

@@ -11,13 +11,14 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wirelessfl.console import console, duration
+from wirelessfl.console import console
 from wirelessfl.scenario import Scenario
 from wirelessfl.study import Study, Sweep, Tuning
 from wirelessfl.study.executor import Member
 from wirelessfl.study.measures import measure
 from wirelessfl.study.search import ranked
 from wirelessfl.trace import Trace
+from wirelessfl.trace.words import duration
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 
@@ -57,6 +58,7 @@ def print_study(study: Study, folder: Path) -> None:
     """The comparison's table, and where its pictures are."""
     console.print(study_table(study))
     console.print(f"table:    {folder / 'table.csv'}", soft_wrap=True)
+    console.print(f"report:   {folder / 'report.html'}", soft_wrap=True)
     console.print(f"pictures: {folder / 'convergence.png'}", soft_wrap=True)
     console.print(f"          {folder / 'round_breakdown.png'}", soft_wrap=True)
 

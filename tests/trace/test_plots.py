@@ -59,7 +59,7 @@ def test_no_curve_is_an_error(tmp_path: Path):
 
 
 def test_waiting_ends_with_the_last_delivery_of_the_round(trace: Trace):
-    seconds = plots._mean_seconds(trace.clients)
+    seconds = plots.mean_seconds(trace.clients)
     assert seconds.loc["jetson-nano"].to_dict() == {
         "download_s": 1.0,
         "queue_s": 0.0,
@@ -73,7 +73,7 @@ def test_waiting_ends_with_the_last_delivery_of_the_round(trace: Trace):
 def test_rounds_of_concatenated_runs_are_kept_apart(trace: Trace):
     one = trace.clients[trace.clients["round"] == 1]
     slow = one.assign(upload_end_s=one["upload_end_s"] * 10)
-    waiting = plots._mean_seconds(pd.concat([one, slow]))["waiting_s"]
+    waiting = plots.mean_seconds(pd.concat([one, slow]))["waiting_s"]
     assert waiting["jetson-nano"] == (5.0 + 50.0) / 2
 
 

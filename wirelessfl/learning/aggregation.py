@@ -185,10 +185,13 @@ class Aggregation:
         state: State = {}
         for name, owner in parts.items():
             state |= {} if owner is None else named(name, owner.state())
+        if self._last is not None:
+            state["last"] = self._last
         return state
 
     def load(self, state: State) -> None:
         """Go on from a `state`."""
+        self._last = state.get("last")
         self.method.load(part(state, "method"))
         self._optimizer.load(part(state, "optimizer"))
         if memories := part(state, "memories"):

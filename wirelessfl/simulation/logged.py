@@ -101,9 +101,14 @@ class LoggedTraining:
                 learned.squared_norms.tolist(),
                 learned.update_squared_norm,
                 learned.losses.tolist(),
+                learned.update_product,
             ],
             lambda text: Learned(
-                np.array(text[0], bool), np.array(text[1], float), text[2], np.array(text[3], float)
+                useful=np.array(text[0], bool),
+                squared_norms=np.array(text[1], float),
+                update_squared_norm=text[2],
+                losses=np.array(text[3], float),
+                update_product=text[4],
             ),
         )
 

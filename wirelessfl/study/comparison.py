@@ -123,8 +123,14 @@ class Study:
             Path(path),
         )
 
+    def report(self, path: str | Path) -> None:
+        """Write the comparison as one HTML file: see `wirelessfl.report`."""
+        from wirelessfl.study.report import report  # it reports on studies, so it imports this
+
+        report(self, path)
+
     def write(self, folder: Path) -> None:
-        """Write `table.csv`, `convergence.png` and `round_breakdown.png` into the folder."""
+        """Write tables, `convergence.png`, `round_breakdown.png`, `report.html` to the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         write_tables(self.table(), folder / "table", COLUMNS)
         self.plot(folder / "convergence.png")
@@ -135,6 +141,7 @@ class Study:
         }
         if any((frame["outcome"] == "completed").any() for frame in clients.values()):
             plot_round_breakdown(clients, folder / "round_breakdown.png")
+        self.report(folder / "report.html")
 
 
 def compare(

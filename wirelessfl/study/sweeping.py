@@ -131,11 +131,18 @@ class Sweep:
             raise InputError("nothing of the sweep has finished")
         plot_sweep(table, self.axes, self.strategies, self.scenario.stop.target, Path(path))
 
+    def report(self, path: str | Path) -> None:
+        """Write the sweep as one HTML file: see `wirelessfl.report`."""
+        from wirelessfl.study.report import report  # it reports on sweeps, so it imports this
+
+        report(self, path)
+
     def write(self, folder: Path) -> None:
-        """Write `members` and `table` (.csv and .parquet) and the picture into the folder."""
+        """Write `members` and `table` (.csv, .parquet), picture and report into the folder."""
         write_tables(self.runs, folder / "members", run_columns(self.axes))
         write_tables(self.table(), folder / "table", summary_columns(self.axes))
         self.plot(folder / "sweep.png")
+        self.report(folder / "report.html")
 
 
 def run_columns(axes: Sequence[Axis]) -> Columns:

@@ -41,8 +41,8 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "wirelessfl",
 }
 
-_PARTS = ("download_s", "queue_s", "compute_s", "upload_s", "waiting_s")
-_PART_COLOURS = ("#56B4E9", "#CC79A7", "#E69F00", "#0072B2", "#DDDDDD")
+PARTS = ("download_s", "queue_s", "compute_s", "upload_s", "waiting_s")
+PART_COLOURS = ("#56B4E9", "#CC79A7", "#E69F00", "#0072B2", "#DDDDDD")
 
 
 def plot_convergence(
@@ -103,11 +103,11 @@ def plot_round_breakdown(clients: Mapping[str, pd.DataFrame], path: Path) -> Non
     means = {
         (name, profile): row
         for name, frame in clients.items()
-        for profile, row in _mean_seconds(frame).iterrows()
+        for profile, row in mean_seconds(frame).iterrows()
     }
     if not means:
         raise ValueError("plot_round_breakdown: no client delivered an update")
-    seconds = np.array([row[list(_PARTS)] for row in means.values()], dtype=np.float64)
+    seconds = np.array([row[list(PARTS)] for row in means.values()], dtype=np.float64)
     unit_s, unit = time_unit(float(seconds.sum(axis=1).max()))
     gaps = np.cumsum([0.6 if first else 0.0 for first in _starts([name for name, _ in means])])
     heights = np.arange(len(means)) + gaps
@@ -115,7 +115,7 @@ def plot_round_breakdown(clients: Mapping[str, pd.DataFrame], path: Path) -> Non
         figure = Figure(figsize=(7.2, 1.4 + 0.28 * (heights[-1] + 1)), layout="constrained")
         axes = figure.subplots()
         left = np.zeros(len(means))
-        for part, colour, widths in zip(_PARTS, _PART_COLOURS, seconds.T / unit_s, strict=True):
+        for part, colour, widths in zip(PARTS, PART_COLOURS, seconds.T / unit_s, strict=True):
             label = part.removesuffix("_s")
             axes.barh(heights, widths, 0.8, left, color=colour, edgecolor="white", label=label)
             left += widths
@@ -174,7 +174,7 @@ def _spread_note(curves: Mapping[str, Sequence[Curve]]) -> str:
     return f"line: mean over {seeds} seeds; band: smallest to largest"
 
 
-def _mean_seconds(clients: pd.DataFrame) -> pd.DataFrame:
+def mean_seconds(clients: pd.DataFrame) -> pd.DataFrame:
     """Mean seconds of each part of a round, by device, of the clients that delivered."""
     # Tables of several runs may be concatenated: a new run begins where rows stop ascending.
     back = clients["round"].diff().lt(0)
@@ -183,7 +183,7 @@ def _mean_seconds(clients: pd.DataFrame) -> pd.DataFrame:
     done = clients[clients["outcome"] == "completed"]
     last_s = done.groupby(["run", "round"])["upload_end_s"].transform("max")
     done = done.assign(waiting_s=last_s - done["upload_end_s"])
-    return done.groupby("profile")[list(_PARTS)].mean()
+    return done.groupby("profile")[list(PARTS)].mean()
 
 
 def _starts(names: Sequence[str]) -> list[bool]:
