@@ -103,8 +103,8 @@ def robustness(subject: Subject) -> Table:
         )
     delivered = "Delivered: share of the updates asked for that arrived."
     if subject.seeds == 1:
-        columns = ("strategy", "delivered", "lost")
-        return Table("What became of the work", delivered, columns, tuple(rows))
+        titles = ("strategy", "delivered", "lost")
+        return Table("What became of the work", delivered, titles, tuple(rows))
     what = "time to target" if subject.target is not None else "simulated time"
     note = f"Best and worst seed by {what}; spread: standard deviation over mean. {delivered}"
     columns = ("strategy", "reached", "best", "worst", "spread", "delivered", "lost")
