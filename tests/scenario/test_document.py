@@ -39,7 +39,7 @@ scenarios = st.builds(
     ),
     network=st.builds(
         NetworkConfig,
-        uplink=st.builds(Uplink, bandwidth_hz=positive, power_dbm=finite),
+        uplink=st.builds(Uplink, bandwidth_hz=st.floats(1, 1e15), power_dbm=st.floats(-200, 200)),
         placement=st.builds(FixedPlacement, distances=st.tuples(positive)),
         antenna_gain_db=finite,
     ),

@@ -17,7 +17,7 @@ def message(text: str, *overrides: str, named: bool = True) -> str:
 def test_a_bad_value_is_shown_as_written_with_the_bound_in_its_unit():
     assert (
         message("network: {uplink: {bandwidth: -5 MHz}}")
-        == "x.yaml:2:31: network.uplink.bandwidth: '-5 MHz' must be greater than 0 Hz"
+        == "x.yaml:2:31: network.uplink.bandwidth: '-5 MHz' must be at least 1 Hz"
     )
     assert message("seed: -1") == "x.yaml:2:7: seed: -1 must be at least 0"
 
@@ -144,7 +144,7 @@ def test_very_many_problems_are_cut_short():
 def test_overrides_are_named_as_the_option_they_came_from():
     assert (
         message("", "network.uplink.bandwidth=-2 MHz")
-        == "--set network.uplink.bandwidth: '-2 MHz' must be greater than 0 Hz"
+        == "--set network.uplink.bandwidth: '-2 MHz' must be at least 1 Hz"
     )
     assert message("", "network.uplnk.bandwidth=2 MHz").startswith(
         "--set network.uplnk: unknown key 'uplnk'; did you mean 'uplink'?"

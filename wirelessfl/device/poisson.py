@@ -14,12 +14,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wirelessfl.errors import InputError
 from wirelessfl.randomness import uniform
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MEAN = 2.0  # points in a cell: few to draw, and the neighbouring point is mostly not far
+_MOST_CELLS = 2.0**52  # beyond, a place in a cell is lost to rounding
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,14 @@ class PoissonPoints:
         return table_s, marks
 
     def _cell(self, t_s: Floats) -> Ints:
-        return np.floor(t_s / self.cell_s).astype(np.int64)
+        cell = np.floor(t_s / self.cell_s)
+        if not (np.abs(cell) < _MOST_CELLS).all():
+            raise InputError(
+                f"the simulation has come to {np.max(np.abs(t_s)):.3g} s, beyond what can be told "
+                f"in steps of {self.interval_s:.3g} s ({self.stream}): a round takes far too long "
+                "for how often something happens to a device in devices"
+            )
+        return cell.astype(np.int64)
 
     def _points(self, clients: Ints, cells: Ints) -> tuple[Ints, Ints, Floats]:
         """All points of m cells: which of the cells each is in, its index there, and where it is.

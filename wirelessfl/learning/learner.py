@@ -30,6 +30,7 @@ from wirelessfl.learning.local import LocalResult, LocalWork, local_batches
 from wirelessfl.learning.memo import Memo
 from wirelessfl.learning.methods.base import Method
 from wirelessfl.learning.methods.build import build_method
+from wirelessfl.learning.out_of_memory import train_in_halves
 from wirelessfl.learning.partition import partition
 from wirelessfl.learning.reference import train_one_by_one
 from wirelessfl.learning.saved_adapter import adapter_files
@@ -79,6 +80,7 @@ class Learner:
         initial: The model before any training `[parameters]`.
         layout: Places of the adapter's parameters in a vector.
         memo: Where results are kept from run to run, if anywhere.
+        memory_halvings: How often a cohort was halved because memory did not suffice.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Learner:
     ):
         self.clients = clients
         self.memo: Memo | None = None
+        self.memory_halvings = 0
         self._config, self._task, self._model, self._seed = config, task, model, seed
         self._owned = partition(config.partition, task.classes, clients, seed, task.owners)
         self.samples = np.array([len(rows) for rows in self._owned])
@@ -177,7 +180,8 @@ class Learner:
 
         Jobs are sorted by (version, round, client) and cut into cohorts of `cohort_width`. What a
         job returns depends on its fields and its model alone; the cohort it lands in can move only
-        the last bits, so the same call gives the same bytes.
+        the last bits, so the same call gives the same bytes. A cohort that the memory of this
+        machine does not hold is trained in halves (`out_of_memory`), which is one such move.
 
         Args:
             jobs: Any clients, rounds, ranks and start versions.
@@ -190,6 +194,7 @@ class Learner:
 
         Raises:
             DivergedError: A client's training was not finite, and that is to stop the run.
+            InputError: The memory of this machine does not hold even one client's training.
             ValueError: A job names a client, rank or version that does not exist, or its model is
                 of another shape.
         """
@@ -207,21 +212,29 @@ class Learner:
             for cohort in self._cohorts(order, jobs, method):
                 works = [self._work(jobs[i], models[jobs[i].version], method) for i in cohort]
                 residual = method.residual(models[jobs[cohort[0]].version])
-                train = functools.partial(self._trained, engine, works, residual)
-                results = (
-                    self.memo.trained(self._fingerprint, works, residual, train)
-                    if self.memo is not None
-                    else train()
-                )
+                train = functools.partial(self._pass, engine, residual)
+                results = train_in_halves(train, works, self._count_halving)
                 for i, work, result in zip(cohort, works, results, strict=True):
                     updates[i] = self._update(jobs[i], work, result, method)
         return [updates[i] for i in range(len(jobs))]
+
+    def _pass(
+        self, engine: Engine, residual: Vector | None, works: Sequence[LocalWork]
+    ) -> list[LocalResult]:
+        """One pass of the engine; the memo keeps passes as they were run, halves as halves."""
+        train = functools.partial(self._trained, engine, works, residual)
+        if self.memo is None:
+            return train()
+        return self.memo.trained(self._fingerprint, works, residual, train)
 
     def _trained(
         self, engine: Engine, works: Sequence[LocalWork], residual: Vector | None
     ) -> list[LocalResult]:
         with shifted(self._model, self.layout, residual):
             return engine(self._bench, works)
+
+    def _count_halving(self) -> None:
+        self.memory_halvings += 1
 
     @cached_property
     def _fingerprint(self) -> bytes:

@@ -13,6 +13,8 @@ from wirelessfl.scenario.base import Config, FileHash, FileName
 from wirelessfl.scenario.custom import Custom
 from wirelessfl.scenario.units import Joules, Seconds, Watts
 
+LONGEST_S = 1e10  # 317 years, and sums of thousands still have exact milliseconds
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -26,8 +28,12 @@ class OnOff(Config):
     """Each device is on and off in turn, for exponential times, without regard to the hour."""
 
     kind: Literal["on_off"] = "on_off"
-    mean_on_s: Seconds = Field(3600.0, gt=0, alias="mean_on", description="Mean time it is on.")
-    mean_off_s: Seconds = Field(1800.0, gt=0, alias="mean_off", description="Mean time it is off.")
+    mean_on_s: Seconds = Field(
+        3600.0, ge=1e-3, le=LONGEST_S, alias="mean_on", description="Mean time it is on."
+    )
+    mean_off_s: Seconds = Field(
+        1800.0, ge=1e-3, le=LONGEST_S, alias="mean_off", description="Mean time it is off."
+    )
 
 
 class Diurnal(Config):
@@ -55,7 +61,8 @@ class Diurnal(Config):
     )
     redraw_every_s: Seconds = Field(
         7200.0,
-        gt=0,
+        ge=1e-3,
+        le=LONGEST_S,
         alias="redraw_every",
         description="Mean time after which a device decides anew whether to be on.",
     )
@@ -118,9 +125,11 @@ class BackgroundConfig(Config):
     """Other work on the devices: jobs that arrive at random and are served in order of arrival."""
 
     jobs_per_hour: float = Field(
-        gt=0, description="Mean number of jobs that arrive at a device in an hour."
+        gt=0, le=3.6e6, description="Mean number of jobs that arrive at a device in an hour."
     )
-    duration_s: Seconds = Field(gt=0, alias="duration", description="Mean time a job takes.")
+    duration_s: Seconds = Field(
+        gt=0, le=LONGEST_S, alias="duration", description="Mean time a job takes."
+    )
     distribution: Literal["exponential", "fixed"] = Field(
         "exponential", description="Whether the times are exponential or all the same."
     )

@@ -20,7 +20,7 @@ class SketchConfig(Config):
 class LoraConfig(Config):
     """The low-rank adapter, made by PEFT."""
 
-    rank: int = Field(16, ge=1, description="Rank gamma of the global adapter")
+    rank: int = Field(16, ge=1, le=65_536, description="Rank gamma of the global adapter")
     alpha: int = Field(32, ge=1, description="Updates are scaled by alpha / rank")
     rslora: bool = Field(
         False, description="Scale by alpha / sqrt(rank) instead (rank-stabilised LoRA)"

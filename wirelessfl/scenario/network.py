@@ -53,15 +53,17 @@ class Uplink(Config):
     """From the clients to the base station."""
 
     bandwidth_hz: Hertz = Field(
-        5e6, gt=0, alias="bandwidth", description="Bandwidth shared by all uploads."
+        5e6, ge=1, le=1e15, alias="bandwidth", description="Bandwidth shared by all uploads."
     )
     power_dbm: Dbm = Field(
         23.0,
+        ge=-200,
+        le=200,
         alias="power",
         description="Transmit power of a client (TS 38.101-1 power class 3: 23 dBm).",
     )
     noise_figure_db: Db = Field(
-        5.0, ge=0, alias="noise_figure", description="Noise figure of the base station."
+        5.0, ge=0, le=100, alias="noise_figure", description="Noise figure of the base station."
     )
     power_mode: Literal["total", "per_rb"] = Field(
         "total",
@@ -76,15 +78,17 @@ class Downlink(Config):
     """From the base station to the clients."""
 
     bandwidth_hz: Hertz = Field(
-        20e6, gt=0, alias="bandwidth", description="Bandwidth shared by all downloads."
+        20e6, ge=1, le=1e15, alias="bandwidth", description="Bandwidth shared by all downloads."
     )
     power_dbm: Dbm = Field(
         46.0,
+        ge=-200,
+        le=200,
         alias="power",
         description="Transmit power of the base station over the whole bandwidth.",
     )
     noise_figure_db: Db = Field(
-        7.0, ge=0, alias="noise_figure", description="Noise figure of a client."
+        7.0, ge=0, le=100, alias="noise_figure", description="Noise figure of a client."
     )
     power_mode: Literal["per_rb"] = Field(
         "per_rb",

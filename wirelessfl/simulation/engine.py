@@ -128,6 +128,7 @@ def simulate(
                 "setup_s": built - started,
                 "gradients_s": done["gradients_s"],
                 "evaluation_s": done["evaluation_s"],
+                "memory_halvings": done["memory_halvings"],
                 "event_loop_s": ended - built - learning_s,
                 "resumed_after_round": None if saved is None else saved.resumed_after,
                 "memo": None if kept is None else {"hits": kept.hits, "misses": kept.misses},

@@ -129,6 +129,7 @@ class RealTraining:
         self._pool = GradientPool(learner, self._method)
         self._model = self._method.initial(learner.initial)
         self._evaluation_s = 0.0
+        self._halvings_before = learner.memory_halvings  # of other runs of the process
         self.version = 0
 
     @property
@@ -243,6 +244,7 @@ class RealTraining:
             "gradient_jobs": self._pool.computed,
             "gradients_s": self._pool.host_s,
             "evaluation_s": self._evaluation_s,
+            "memory_halvings": self._learner.memory_halvings - self._halvings_before,
         }
 
     def summary(self) -> dict[str, Any]:
@@ -313,7 +315,7 @@ class TimingOnly:
 
     def diagnostics(self) -> dict[str, float]:
         """See `Training.diagnostics`."""
-        return {"gradient_jobs": 0, "gradients_s": 0.0, "evaluation_s": 0.0}
+        return dict.fromkeys(("gradient_jobs", "gradients_s", "evaluation_s", "memory_halvings"), 0)
 
     def summary(self) -> dict[str, Any]:
         """See `Training.summary`."""

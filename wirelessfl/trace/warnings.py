@@ -23,6 +23,12 @@ def _of_one(summary: Summary) -> Iterator[str]:
             f"{memory['capped']} clients train fewer ranks than the adapter has: more do not fit "
             "their memory"
         )
+    if halvings := summary.get("host", {}).get("memory_halvings"):
+        yield (
+            f"this machine ran out of memory and trained {halvings} cohorts in halves; results may "
+            "differ in their last bits from those of a machine that does not (a smaller "
+            "learning.cohort_width makes them alike)"
+        )
     if summary.get("diverged"):
         yield f"a run stopped early: {summary['diverged']}"
     if summary.get("nobody_left"):
