@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.examples import FILES, FOLDER, TINY
+from tests.examples import FILES, FOLDER, OWN_CODE, TINY
 from wirelessfl.scenario import load
 from wirelessfl.scenario.describe import list_kinds
 from wirelessfl.simulation import simulate
@@ -17,7 +17,8 @@ LIGHT = (TINY, "evaluate.every=100")
 
 @pytest.mark.parametrize("topic", ["availability", "jitter"])
 def test_every_kind_is_shown(topic: str):
-    shown = {getattr(load(path).devices, topic).kind for path in FILES}
+    examples = [load(path, (), allow_custom=True) for path in (*FILES, *OWN_CODE)]
+    shown = {getattr(example.devices, topic).kind for example in examples}
     assert shown == {kind.name for kind in list_kinds(topic)}
 
 

@@ -115,7 +115,7 @@ def test_another_file_is_not_held_to_the_hash_of_the_first(timing, tmp_path: Pat
         ({"devices.count": [6, 6]}, "6 is there twice"),
         ({"devices.cuont": [6]}, "--vary devices.cuont: unknown key 'cuont'; did you mean 'count'"),
         ({"network.uplink.bandwidth": [5]}, "--vary network.uplink.bandwidth: 5 must be a freq"),
-        ({"network.uplink.bandwidth": ["-1 MHz"]}, "must be greater than 0 Hz"),
+        ({"network.uplink.bandwidth": ["-1 MHz"]}, "must be at least 1 Hz"),
         ({"learning.lora.rank": [4, 2], "strategies.everyone.adapter": [{"rank": 3}]}, "rank"),
     ],
 )
