@@ -131,7 +131,7 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_bytes(
         assert list((tmp_path / "a" / "checkpoint").glob("round-*"))
     done = wirelessfl(*command, "--resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "a: going on after round" in done.stdout
+    assert "a: going on after round" in done.stderr
     assert not (tmp_path / "a" / "checkpoint").exists()
     assert files(tmp_path / "a") == files(tmp_path / "whole")
 
@@ -162,12 +162,12 @@ def test_ctrl_c_says_how_to_resume_and_nothing_is_overwritten_by_mistake(
     damaged = tmp_path / "a" / "checkpoint" / f"round-000009-{'0' * 64}.safetensors"
     damaged.write_bytes(state.read_bytes()[:-1])
     done = wirelessfl(*command, "--resume", cwd=tmp_path)
-    assert (done.returncode, "a: going on after round 3" in done.stdout) == (0, True), done.stderr
+    assert (done.returncode, "a: going on after round 3" in done.stderr) == (0, True), done.stderr
     assert f"warning: a/checkpoint/{damaged.name} is damaged" in done.stderr
     assert Trace.read(tmp_path / "a").summary["host"]["resumed_after_round"] == 3
     before = files(tmp_path / "a")
     again = wirelessfl(*command, "--resume", cwd=tmp_path)
-    assert (again.returncode, "already holds this run" in again.stdout) == (0, True)
+    assert (again.returncode, "already holds this run" in again.stderr) == (0, True)
     assert files(tmp_path / "a") == before
 
 
@@ -181,7 +181,7 @@ def test_an_interrupted_replacement_goes_on(small_file: Path, tmp_path: Path):
     assert stopped.returncode == 130
     assert Trace.read(tmp_path / "a").summary["seed"] == 0
     done = wirelessfl(*command, *seed, "--resume", cwd=tmp_path)
-    assert (done.returncode, "going on after round 3" in done.stdout) == (0, True), done.stderr
+    assert (done.returncode, "going on after round 3" in done.stderr) == (0, True), done.stderr
     assert Trace.read(tmp_path / "a").summary["seed"] == 4
 
 
