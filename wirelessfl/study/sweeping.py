@@ -222,6 +222,7 @@ def sweep(
             None if folder is None else folder / point.folder / name / f"seed-{seed}",
             point=point.values,
             place=point.label,
+            memo=None if memo is None else Path(memo),
         )
         for point in points
         for seed in numbers
