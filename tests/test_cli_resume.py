@@ -71,8 +71,8 @@ if __name__ == "__main__":
     if what == "the trace":
         before(Path, "replace", lambda path, *_: None)
     if what == "progress":  # of members that run in processes of their own
-        from wirelessfl.console import LiveProgress
-        before(LiveProgress, "update")
+        from wirelessfl.console import LineProgress
+        before(LineProgress, "update")
     wirelessfl.cli.main()
 """
 
@@ -144,7 +144,7 @@ def test_ctrl_c_says_how_to_resume_and_nothing_is_overwritten_by_mistake(
     stopped = driven(tmp_path, ("training", 8, ["SIGINT"]), *command)
     assert stopped.returncode == 130
     assert "stopping after this round; once more stops at once" in stopped.stderr
-    assert "interrupted; the state after round 3 is saved in a/checkpoint" in stopped.stderr
+    assert "interrupted: the state after round 3 is saved in a/checkpoint" in stopped.stderr
     assert "--resume goes on" in stopped.stderr
     assert "Traceback" not in stopped.stderr
 

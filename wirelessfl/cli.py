@@ -313,7 +313,7 @@ def main() -> None:
         typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("interrupted; finished runs are kept, and the same command goes on", err=True)
+        typer.echo("interrupted: finished runs are kept, and the same command goes on", err=True)
         sys.exit(130)
 
 

@@ -264,7 +264,7 @@ def stoppable(how_to_go_on: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; {how_to_go_on()}", err=True)
+        typer.echo(f"interrupted: {how_to_go_on()}", err=True)
         raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)

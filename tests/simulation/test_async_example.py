@@ -24,7 +24,7 @@ def test_the_example_runs_to_its_target_and_compares(tmp_path: Path):
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("target reached") == 3
+    assert done.stderr.count("target reached") == 3
     table = pd.read_csv(tmp_path / "c" / "table.csv").set_index("strategy")
     assert table["reached"].tolist() == [1, 1, 1]
     assert table["time_s"]["uniform"] > 2 * table["time_s"]["fedbuff"]

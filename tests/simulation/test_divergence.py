@@ -77,7 +77,7 @@ def test_the_command_says_so_and_keeps_the_trace(tmp_path: Path):
         text=True,
     )
     assert done.returncode == 1
-    assert "stopped early: training diverged: client" in done.stdout.replace("\n", " ")
+    assert "stopped early: training diverged: client" in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stdout + done.stderr
     assert Trace.read(tmp_path / "run").rounds["round"].iloc[0] == 0
 
