@@ -84,6 +84,19 @@ def test_run_and_compare_print_json_and_nothing_else(small_file: Path, tmp_path:
     )
 
 
+@pytest.mark.slow
+def test_require_target_tells_a_script_that_not_all_arrived(small_file: Path, tmp_path: Path):
+    far = ("--set", "stop={rounds: 2, target: {metric: loss, below: 0.001}}", "--require-target")
+    options = ("--strategies", "uniform", "--seeds", "0", "--jobs", 1, *far)
+    missed = wirelessfl("compare", small_file, *options, "--out", "c", cwd=tmp_path)
+    assert missed.returncode == 3, missed.stderr
+    missed = wirelessfl("sweep", small_file, *BANDWIDTHS, *options, "--out", "s", cwd=tmp_path)
+    assert missed.returncode == 3, missed.stderr
+    near = ("--set", "stop.target.below=100")
+    met = wirelessfl("compare", small_file, *options, *near, "--out", "d", cwd=tmp_path)
+    assert met.returncode == 0, met.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
