@@ -83,6 +83,7 @@ def test_nothing_is_imported_unless_it_is_allowed(tmp_path: Path, command: str):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.yaml", "own_refused.py"]
 
 
+@pytest.mark.slow
 def test_the_option_allows_it(tmp_path: Path):
     section = "strategy: {kind: custom, target: 'own_allowed:First', parameters: {count: 3}}"
     path = written(tmp_path, "own_allowed", IMPORTED + STRATEGY, section)
