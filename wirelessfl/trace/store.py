@@ -141,7 +141,8 @@ class Trace:
         _write_text(folder / "scenario.yaml", self.scenario_yaml)
         for name, schema in _TABLES.items():
             _write_table(folder / f"{name}.parquet", getattr(self, name), schema)
-        for old in ("holdings.parquet", "partition.png", "partition.svg"):
+        pictures = (f"{name}.{kind}" for name in ("partition", "convergence") for kind in ("png", "svg"))
+        for old in ("holdings.parquet", *pictures):
             (folder / old).unlink(missing_ok=True)
         if not self.holdings.empty:
             _write_table(folder / "holdings.parquet", self.holdings, HOLDINGS)
