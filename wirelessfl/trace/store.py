@@ -141,9 +141,10 @@ class Trace:
         _write_text(folder / "scenario.yaml", self.scenario_yaml)
         for name, schema in _TABLES.items():
             _write_table(folder / f"{name}.parquet", getattr(self, name), schema)
-        pictures = (f"{name}.{kind}" for name in ("partition", "convergence") for kind in ("png", "svg"))
-        for old in ("holdings.parquet", *pictures):
-            (folder / old).unlink(missing_ok=True)
+        pictures = (folder / f"{name}.png" for name in ("partition", "convergence"))
+        for old in (folder / "holdings.parquet", *pictures):
+            old.unlink(missing_ok=True)
+            old.with_suffix(".svg").unlink(missing_ok=True)
         if not self.holdings.empty:
             _write_table(folder / "holdings.parquet", self.holdings, HOLDINGS)
             plot_partition(self.holdings, folder / "partition.png")
