@@ -99,6 +99,7 @@ def print_sweep(sweep: Sweep, folder: Path) -> None:
     console.print(sweep_table(sweep))
     console.print(f"table:   {folder / 'table.csv'}", soft_wrap=True)
     console.print(f"runs:    {folder / 'members.csv'}", soft_wrap=True)
+    console.print(f"report:  {folder / 'report.html'}", soft_wrap=True)
     console.print(f"picture: {folder / 'sweep.png'}", soft_wrap=True)
 
 
