@@ -52,7 +52,7 @@ def test_if_nobody_can_hold_it_one_message_says_how_much_is_missing():
 
 
 def test_sizes_above_a_gibibyte_are_said_in_gibibytes():
-    with pytest.raises(InputError, match="takes 210 GiB, and the largest device has 7.45 GiB"):
+    with pytest.raises(InputError, match=r"takes 210 GiB, and the largest device has 7\.45 GiB"):
         memory_gate(fleet_of(8e9), LargeModel(2**30))
 
 
