@@ -221,9 +221,7 @@ def test_oort_penalises_the_slow_by_a_power_of_how_slow_they_are():
     """Six clients of equal utility, two of them four times as slow as is preferred."""
     time_s, found = np.array([1.0, 1.0, 1.0, 1.0, 4.0, 4.0]), {}
     for penalty in (0.0, 0.5, 2.0):
-        chosen = strategy(
-            "oort", 6, 2, exploration=0.0, exploration_min=0.0, slow_penalty=penalty
-        )
+        chosen = strategy("oort", 6, 2, exploration=0.0, exploration_min=0.0, slow_penalty=penalty)
         seen = observation(1, 6, weights=np.full(6, 1 / 6))
         chosen.observe(feedback(seen, chosen.plan(seen), np.arange(6), 1.0, np.ones(6), time_s))
         later, known = replace(seen, round=1), np.ones(6, dtype=bool)
