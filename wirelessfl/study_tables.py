@@ -38,7 +38,9 @@ def print_run(trace: Trace, scenario: Scenario, folder: Path) -> None:
     private = trace.summary.get("privacy")
     if private is not None and private["epsilon"] is not None:
         console.print(f"privacy: epsilon {private['epsilon']:.3g} at delta {private['delta']:g}")
-    console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
+    console.print(f"trace: {folder}", soft_wrap=True)
+    if (picture := folder / "convergence.png").exists():  # nothing to draw where nothing is trained
+        console.print(f"picture: {picture}", soft_wrap=True)
 
 
 def run_document(trace: Trace, scenario: Scenario, folder: Path) -> dict[str, Any]:
@@ -97,6 +99,7 @@ def print_sweep(sweep: Sweep, folder: Path) -> None:
     console.print(sweep_table(sweep))
     console.print(f"table:   {folder / 'table.csv'}", soft_wrap=True)
     console.print(f"runs:    {folder / 'members.csv'}", soft_wrap=True)
+    console.print(f"report:  {folder / 'report.html'}", soft_wrap=True)
     console.print(f"picture: {folder / 'sweep.png'}", soft_wrap=True)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.network.fake_channel import FakeChannel
-from tests.network.links import HELD, assert_same_story, link_over, run, start, story
+from tests.network.links import HELD, RULES, assert_same_story, link_over, run, start, story
 from wirelessfl.errors import InputError
 from wirelessfl.network import held_shares, slot_sharing
 from wirelessfl.network.channel import build_channel
@@ -112,8 +112,30 @@ def test_flows_that_come_leave_and_end_at_the_edges_of_slots(slots: int) -> None
 @pytest.mark.parametrize("rule", SWEPT)
 def test_a_dead_link_is_an_error_when_many_events_are_passed(rule: SharingRule) -> None:
     fluid = fluid_engine("auto", FakeChannel(np.zeros(2), slot_s=0.1), "uplink", 1.0, rule)
-    with pytest.raises(InputError, match=r"uplink: client 0.* got no bit through"):
+    with pytest.raises(InputError, match=r"uplink: client 0.* got as good as nothing through"):
         run(fluid, *start(fluid, [1.0, 1.0]))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("engine", ["auto", "slotted"])
+@pytest.mark.parametrize("slot_s", [math.inf, 0.1])
+def test_a_rate_of_next_to_nothing_is_a_dead_link(
+    rule: SharingRule, engine: Engine, slot_s: float
+) -> None:
+    """1e-40 bit/s would never end, in any engine: what a slot brings is lost in rounding."""
+    channel = FakeChannel([1e-40, 1.0, 1e-40], slot_s=slot_s)
+    fluid = fluid_engine(engine, channel, "uplink", 1.0, rule)
+    with pytest.raises(InputError, match=r"uplink: client 0.* got as good as nothing through"):
+        run(fluid, *start(fluid, [1.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("rule", SWEPT)
+def test_a_slow_link_that_gets_there_is_no_dead_link(rule: SharingRule) -> None:
+    """A ten-thousandth of the bits a slot, but for 99,000 slots in a row without any."""
+    channel = FakeChannel([[1e-3] * 1000 + [0.0] * 99_000], slot_s=0.1)
+    fluid = fluid_engine("auto", channel, "uplink", 1.0, rule)
+    ended = run(fluid, *start(fluid, [0.15]))
+    assert ended.finish_s == pytest.approx([10_050.0], rel=1e-9)
 
 
 @pytest.mark.parametrize("rule", SWEPT)

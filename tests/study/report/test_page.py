@@ -192,6 +192,22 @@ def test_a_phone_needs_no_sideways_scrolling(
 
 @needs_browser
 @pytest.mark.slow
+def test_a_phone_shows_long_names_whole(tmp_path: Path, browser: Browser):
+    runs = a_study().traces["quick"]
+    for trace in runs.values():
+        trace.clients["profile"] = "phone-sd778g"
+    path = tmp_path / "names.html"
+    Study(scenario(), ("data_proportional",), {"data_proportional": runs}).report(path)
+    browser.open(path, 390, 844)
+    names = "[...document.querySelectorAll('tbody th')]"
+    assert browser.ask(f"{names}.some(name => name.textContent === 'data_proportional')")
+    assert browser.ask(f"{names}.every(name => name.scrollWidth <= name.clientWidth)")
+    right = "document.querySelector('#chart-breakdown {}').getBoundingClientRect().right"
+    assert browser.ask(f"{right.format('.xtitle')} <= {right.format('.plot')}")
+
+
+@needs_browser
+@pytest.mark.slow
 def test_charts_follow_the_screen_into_the_dark_and_the_buttons(page: Path, browser: Browser):
     browser.open(page, 1200, 900)
     colour = "getComputedStyle(document.querySelector('#chart-convergence .xtick text')).fill"

@@ -46,7 +46,9 @@ def pictures(subject: Subject) -> tuple[list[Picture], list[str]]:
             left_out.append(f"The network's map is left out: {error}")
     if not trace.holdings.empty:
         source = _drawn(lambda path: plot_partition(trace.holdings, path))
-        found.append(Picture("Data", f"Training samples of each client, seed {seed}.", source))
+        classes = "of each class " if trace.holdings["class"].nunique() > 1 else ""
+        note = f"Training samples {classes}that each client holds, seed {seed}."
+        found.append(Picture("Data", note, source))
     return found, left_out
 
 
