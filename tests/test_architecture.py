@@ -17,7 +17,7 @@ FLOORS = [
     {"cli_study", "cli_export", "cli_report", "cli_machine"},
     {"cli_options"},
     {"plan_tables", "study_tables"},
-    {"console"},
+    {"console", "completion"},
     {"study", "doctor"},
     {"simulation"},
     {"strategy", "learning", "network", "device"},

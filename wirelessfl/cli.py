@@ -31,6 +31,7 @@ from wirelessfl.cli_options import (
 )
 from wirelessfl.cli_report import report
 from wirelessfl.cli_study import compare, sweep, tune
+from wirelessfl.completion import strategies, topics
 from wirelessfl.errors import InputError, is_full
 
 if TYPE_CHECKING:
@@ -139,7 +140,10 @@ def plan(
     scenario: ScenarioFile,
     strategy: Annotated[
         str | None,
-        typer.Option(help="A kind, or a name under strategies.  [default: the scenario's]"),
+        typer.Option(
+            help="A kind, or a name under strategies.  [default: the scenario's]",
+            autocompletion=strategies,
+        ),
     ] = None,
     run_: Annotated[
         Path | None,
@@ -216,7 +220,10 @@ def draw(
 @app.command("list")
 def list_kinds(
     topic: Annotated[
-        str | None, typer.Argument(help="Only this topic, e.g. fading.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Only this topic, e.g. fading.", show_default=False, autocompletion=topics
+        ),
     ] = None,
 ) -> None:
     """Show every kind a scenario can name, with its fields.
