@@ -19,7 +19,7 @@ from wirelessfl.network.fading import Direction
 from wirelessfl.network.flows import RateSource
 from wirelessfl.network.fluid import Fluid
 from wirelessfl.network.link import Link
-from wirelessfl.network.sharing import EqualShareRule, FifoRule, SharingRule
+from wirelessfl.network.sharing import EqualFinishRule, EqualShareRule, FifoRule, SharingRule
 from wirelessfl.scenario.network import Engine, NetworkConfig
 
 SWEPT = [EqualShareRule(), HELD, FifoRule()]
@@ -109,11 +109,24 @@ def test_flows_that_come_leave_and_end_at_the_edges_of_slots(slots: int) -> None
     assert ended.remaining_bits == pytest.approx([0.0, 0.5, 3.5, 1.0], abs=1e-12)
 
 
-@pytest.mark.parametrize("rule", SWEPT)
-def test_a_dead_link_is_an_error_when_many_events_are_passed(rule: SharingRule) -> None:
-    fluid = fluid_engine("auto", FakeChannel(np.zeros(2), slot_s=0.1), "uplink", 1.0, rule)
-    with pytest.raises(InputError, match=r"uplink: client 0.* got no bit through"):
-        run(fluid, *start(fluid, [1.0, 1.0]))
+@pytest.mark.parametrize("rule", [*SWEPT, EqualFinishRule("on_event")])
+@pytest.mark.parametrize("quality", [0.0, 1e-12])
+def test_a_dead_link_is_an_error_when_many_events_are_passed(
+    rule: SharingRule, quality: float
+) -> None:
+    """One over which a transfer takes ten thousand million slots is as good as dead."""
+    channel = FakeChannel(np.full(2, quality), slot_s=0.1)
+    fluid = fluid_engine("auto", channel, "uplink", 1.0, rule)
+    with pytest.raises(InputError, match=r"uplink: client 0.* got no bit through, or next to none"):
+        run(fluid, *start(fluid, [1e-3, 1e-3]))
+
+
+@pytest.mark.parametrize("rule", [*SWEPT, EqualFinishRule("on_event")])
+def test_whoever_leaves_some_day_may_get_next_to_nothing_through(rule: SharingRule) -> None:
+    fluid = fluid_engine("auto", FakeChannel([1e-12], slot_s=0.1), "uplink", 1.0, rule)
+    ended = run(fluid, *start(fluid, [1e-3], leave_s=150_000.0))  # in 1.5 million slots
+    assert ended.finish_s[0] == math.inf
+    assert ended.remaining_bits[0] == pytest.approx(1e-3 - 1.5e-7, rel=1e-9)
 
 
 @pytest.mark.parametrize("rule", SWEPT)

@@ -26,6 +26,7 @@ _FOREVER_S = 1e12  # one slot of a channel that never changes
 FIRST_SLOTS = 4  # integrated before the pace of a segment is known
 MOST_CELLS = 1 << 16  # flows x slots integrated at once
 MOST_SILENT_SLOTS = 1_000_000
+MOST_SLOTS = 1e9  # a slot of whose like a transfer would need more is as good as silent
 CRUMB = 2.0**-50  # of a flow's size: what rounding leaves of a flow that is complete
 
 
@@ -54,7 +55,7 @@ class Fluid:
         Without `until_s`, some flow must be unfinished.
 
         Raises:
-            InputError: If nothing at all gets through for a million slots.
+            InputError: If next to nothing gets through for a million slots.
         """
         event_s = self._next_event_s(flows, state)
         time_s = min(event_s, until_s)
@@ -251,7 +252,7 @@ class Fluid:
         """The slot in which the first flow is complete, or the last one before `end_s`.
 
         Raises:
-            InputError: If nothing at all gets through for a million slots.
+            InputError: If next to nothing gets through for a million slots.
         """
         forever = math.isinf(self.source.slot_s)
         first, count = self.slot_at(start_s), 1 if forever else first_slots
@@ -274,7 +275,8 @@ class Fluid:
             if ahead >= 1.0 or time_s >= end_s:
                 return Passage(float(edge_s[at]), time_s, need, rate_bps[:, at], ahead >= 1.0)
             left = np.maximum(left - sent[:, -1], 0.0)
-            silent = 0 if rate_bps.any() else silent + count
+            heard = self.hears(rate_bps, left, flows.leave_s[rows])
+            silent = 0 if heard else silent + count
             if silent > MOST_SILENT_SLOTS:
                 raise self._silence(flows.client[rows], time_s, silent)
             first += count
@@ -298,10 +300,24 @@ class Fluid:
             count = min(16 * count, max(1, MOST_CELLS // rows.size))
         return end_s
 
+    def hears(self, rate_bps: Floats, left_bits: Floats, leave_s: Floats) -> bool:
+        """Whether anybody gets through what brings an end nearer: anything, if he leaves some day.
+
+        Args:
+            rate_bps: Rates `[rows, slots]`.
+            left_bits: What each has left, more than nothing `[rows]`.
+            leave_s: When each is abandoned `[rows]`.
+        """
+        best_bps = rate_bps.max(axis=1)
+        most_s = MOST_SLOTS * min(self.source.slot_s, _FOREVER_S)
+        enough = (best_bps * most_s >= left_bits) | (np.isfinite(leave_s) & (best_bps > 0))
+        return bool(enough.any())
+
     def _silence(self, clients: Ints, time_s: float, slots: int) -> InputError:
         names = ", ".join(str(client) for client in clients[:10])
         more = f" and {len(clients) - 10} more" if len(clients) > 10 else ""
         return InputError(
-            f"{self.direction}: client {names}{more} got no bit through in {slots} coherence slots "
-            f"(until t={time_s:.6g} s); give the link more power or less loss, or leave them out"
+            f"{self.direction}: client {names}{more} got no bit through, or next to none, in "
+            f"{slots} coherence slots (until t={time_s:.6g} s); give the link more power, less "
+            "loss or a longer coherence time, or leave them out"
         )

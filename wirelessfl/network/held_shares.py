@@ -45,6 +45,7 @@ class HeldShares(Leap):
             on = going[start_s[going] < time_s]
             rate_bps = self.rate_bps(flows, rows[on], np.arange(first, first + count), share_hz[on])
             left_bits = left[on]
+            heard = not on.size or self.hears(rate_bps, left_bits, leave_s[on])
             end_s[on] = _hold_slots(
                 np.ascontiguousarray(rate_bps),
                 edge_s,
@@ -57,7 +58,7 @@ class HeldShares(Leap):
             left[on] = left_bits
             cells += rate_bps.size
             going = going[np.isnan(end_s[going]) & (leave_s[going] > time_s)]
-            silent = 0 if rate_bps.any() or not on.size else silent + count
+            silent = 0 if heard else silent + count
             if silent > MOST_SILENT_SLOTS:
                 raise self._silence(flows.client[rows[on]], time_s, silent)
             count = min(2 * count, max(1, _CELLS // max(1, going.size)))

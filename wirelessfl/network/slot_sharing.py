@@ -74,6 +74,7 @@ class SlotSharing(Leap):
         all_hz = np.full(rows.size, self.bandwidth_hz)
         pace_bps = np.ascontiguousarray(self.rate_bps(flows, rows, slots, all_hz).T)
         ready_s, leave_s = flows.ready_s[rows], flows.leave_s[rows]
+        heard = self.hears(pace_bps.T, left_bits, leave_s)
         end_s = share_slots(
             pace_bps,
             edge_s,
@@ -85,4 +86,4 @@ class SlotSharing(Leap):
             np.flatnonzero(ready_s > edge_s[0]),
             np.flatnonzero(leave_s <= edge_s[-1]),
         )
-        return bool(pace_bps.any()), end_s, left_bits
+        return heard, end_s, left_bits
