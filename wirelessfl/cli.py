@@ -210,7 +210,10 @@ def draw(
     from wirelessfl.simulation.world import check
 
     check(loaded)
-    path = (out or Path(f"{loaded.name}-map.png")).with_suffix(".png")
+    path = out or Path(f"{loaded.name}-map.png")
+    if not path.name:
+        raise InputError("--out: write the name of a picture, e.g. map.png")
+    path = path.with_suffix(".png")
     topology = draw_network(loaded.network, loaded.devices.count, loaded.seed, path)
     cells = "1 cell" if topology.cells == 1 else f"{topology.cells} cells"
     typer.echo(f"{loaded.name}: {cells}, {loaded.devices.count} clients: {path}")

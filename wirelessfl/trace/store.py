@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wirelessfl.errors import InputError
+from wirelessfl.errors import InputError, reason
 from wirelessfl.trace.files import whole_file
 from wirelessfl.trace.partition_plot import plot_partition
 from wirelessfl.trace.plots import plot_convergence
@@ -163,23 +163,27 @@ class Trace:
         """Read a trace that `write` wrote.
 
         Raises:
-            InputError: If the folder holds no finished trace, or one of another version.
+            InputError: If the folder holds no finished trace, one of another version, or one that
+                is damaged.
         """
         folder = Path(folder)
         try:
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{folder} holds no finished run (no summary.json)") from None
-        if summary.pop("schema_version", None) != SCHEMA_VERSION:
-            raise InputError(f"{folder} was written by another version of wirelessfl; run it again")
-        tables = {
-            name: to_frame(pq.read_table(folder / f"{name}.parquet", schema=schema))
-            for name, schema in _TABLES.items()
-        }
-        held = None
-        if (folder / "holdings.parquet").exists():
-            held = to_frame(pq.read_table(folder / "holdings.parquet", schema=HOLDINGS))
-        scenario_yaml = (folder / "scenario.yaml").read_text(encoding="utf-8")
+            if summary.pop("schema_version", None) != SCHEMA_VERSION:
+                raise InputError(
+                    f"{folder} was written by another version of wirelessfl; run it again"
+                )
+            tables = {name: _read_table(folder, name, schema) for name, schema in _TABLES.items()}
+            held = None
+            if (folder / "holdings.parquet").exists():
+                held = _read_table(folder, "holdings", HOLDINGS)
+            scenario_yaml = (folder / "scenario.yaml").read_text(encoding="utf-8")
+        except InputError:
+            raise
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # Arrow's are ValueErrors
+            if not (folder / "summary.json").exists():
+                raise InputError(f"{folder} holds no finished run (no summary.json)") from None
+            raise InputError(f"{folder} is damaged: {reason(error)}; run it again") from None
         return cls(
             tables["rounds"],
             tables["clients"],
@@ -188,6 +192,10 @@ class Trace:
             scenario_yaml,
             holdings=held,
         )
+
+
+def _read_table(folder: Path, name: str, schema: pa.Schema) -> pd.DataFrame:
+    return to_frame(pq.read_table(folder / f"{name}.parquet", schema=schema))
 
 
 def _write_text(path: Path, text: str) -> None:
