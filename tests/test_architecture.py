@@ -15,6 +15,7 @@ PACKAGE = Path(wirelessfl.__file__).parent
 FLOORS = [
     {"__init__", "cli"},
     {"cli_study", "cli_export", "cli_report"},
+    {"cli_options"},
     {"plan_tables", "study_tables"},
     {"console"},
     {"study"},

@@ -1,4 +1,4 @@
-"""The command line, end to end, as a user calls it: in a process of its own."""
+"""The command line, end to end, as a user calls it: what it writes in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from wirelessfl.cli import main
 from wirelessfl.scenario import load
 from wirelessfl.trace import Trace
 
@@ -26,6 +30,21 @@ def wirelessfl(*arguments: object, cwd: Path, **environment: str) -> subprocess.
         env=os.environ | {"COLUMNS": "160"} | environment,
         check=False,
     )
+
+
+def answered(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """As `wirelessfl`, but in this process, which has its libraries loaded already."""
+    command = ["wirelessfl", *map(str, arguments)]
+    out, err, code = StringIO(), StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", command)
+        patch.setattr(warnings, "formatwarning", warnings.formatwarning)
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
 def tables(folder: Path) -> dict[str, bytes]:
@@ -163,7 +182,7 @@ def test_bad_scenarios_exit_with_2_and_one_readable_error_and_write_nothing(
 ):
     (tmp_path / "bad.yaml").write_text(f"name: bad\n{text}\n", encoding="utf-8")
     for command in ("run", "compare", "validate"):
-        done = wirelessfl(command, "bad.yaml", cwd=tmp_path)
+        done = answered(command, "bad.yaml", cwd=tmp_path)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert done.stderr.startswith("error: bad.yaml:")
@@ -172,7 +191,7 @@ def test_bad_scenarios_exit_with_2_and_one_readable_error_and_write_nothing(
 
 
 def test_a_missing_file_exits_with_2(tmp_path: Path):
-    done = wirelessfl("run", "none.yaml", cwd=tmp_path)
+    done = answered("run", "none.yaml", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: none.yaml: no such file\n"
     assert not list(tmp_path.iterdir())
@@ -189,7 +208,7 @@ def test_a_missing_file_exits_with_2(tmp_path: Path):
     ids=["seeds", "strategy", "override", "no target"],
 )
 def test_bad_options_of_compare_exit_with_2(small_file: Path, options: list[str], message: str):
-    done = wirelessfl("compare", small_file, *options, "--out", "out", cwd=small_file.parent)
+    done = answered("compare", small_file, *options, "--out", "out", cwd=small_file.parent)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert message in done.stderr
@@ -198,7 +217,7 @@ def test_bad_options_of_compare_exit_with_2(small_file: Path, options: list[str]
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "scenarios").glob("*.yaml")), ids=str)
 def test_every_shipped_scenario_is_valid(path: Path):
-    done = wirelessfl("validate", path, cwd=REPOSITORY)
+    done = answered("validate", path, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
 
 

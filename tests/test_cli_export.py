@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.test_cli import wirelessfl
+from tests.test_cli import answered
 from tests.trace.conftest import make_trace
 
 
 def test_a_comparison_is_exported_run_by_run(tmp_path: Path):
     for name in ("uniform/seed-0", "full/seed-0"):
         make_trace().write(tmp_path / "runs" / name)
-    done = wirelessfl("export", "runs", "--csv", "tables", "--tensorboard", "logs", cwd=tmp_path)
+    done = answered("export", "runs", "--csv", "tables", "--tensorboard", "logs", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "2 runs exported to tables, logs\n"
     assert (tmp_path / "tables" / "full" / "seed-0" / "clients.csv").is_file()
@@ -26,7 +26,7 @@ def test_bad_use_exits_with_2_and_one_error(tmp_path: Path):
         (("none", "--csv", "t"), "holds no finished run"),
         (("run", "--csv", "file"), "cannot be written"),
     ):
-        done = wirelessfl("export", *arguments, cwd=tmp_path)
+        done = answered("export", *arguments, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("error: ")
         assert message in done.stderr

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.study.conftest import TIMING
-from tests.test_cli import wirelessfl
+from tests.test_cli import answered, wirelessfl
 from wirelessfl.study import read_study
 
 BANDWIDTHS = ("--vary", "network.uplink.bandwidth=500 kHz, 5 MHz")
@@ -84,6 +84,19 @@ def test_run_and_compare_print_json_and_nothing_else(small_file: Path, tmp_path:
     )
 
 
+@pytest.mark.slow
+def test_require_target_tells_a_script_that_not_all_arrived(small_file: Path, tmp_path: Path):
+    far = ("--set", "stop={rounds: 2, target: {metric: loss, below: 0.001}}", "--require-target")
+    options = ("--strategies", "uniform", "--seeds", "0", "--jobs", 1, *far)
+    missed = wirelessfl("compare", small_file, *options, "--out", "c", cwd=tmp_path)
+    assert missed.returncode == 3, missed.stderr
+    missed = wirelessfl("sweep", small_file, *BANDWIDTHS, *options, "--out", "s", cwd=tmp_path)
+    assert missed.returncode == 3, missed.stderr
+    near = ("--set", "stop.target.below=100")
+    met = wirelessfl("compare", small_file, *options, *near, "--out", "d", cwd=tmp_path)
+    assert met.returncode == 0, met.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -99,7 +112,7 @@ def test_run_and_compare_print_json_and_nothing_else(small_file: Path, tmp_path:
 def test_bad_options_of_sweep_exit_with_2_and_leave_nothing(
     timing_file: Path, tmp_path: Path, options: tuple[str, ...], message: str
 ):
-    done = wirelessfl("sweep", timing_file, "--out", "out", *options, cwd=tmp_path)
+    done = answered("sweep", timing_file, "--out", "out", *options, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -112,7 +125,7 @@ def test_an_out_that_is_a_file_is_refused_before_anything_runs(
 ):
     target = ("--set", "stop.target={metric: loss, below: 3}")
     extra = ("--strategies", "uniform") if command == "compare" else ()
-    done = wirelessfl(command, small_file, *target, *extra, "--out", "small.yaml", cwd=tmp_path)
+    done = answered(command, small_file, *target, *extra, "--out", "small.yaml", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "error: small.yaml is a file, not a folder\n")
 
 

@@ -19,7 +19,7 @@ from wirelessfl.scenario import Scenario, dump, fingerprint, load, loads
 from wirelessfl.simulation import simulate
 from wirelessfl.simulation.world import check
 from wirelessfl.strategy import build_strategy
-from wirelessfl.study import compare
+from wirelessfl.study import compare, read_study, sweep
 from wirelessfl.trace import Trace
 
 WORLD, DATA = FOLDER / "own-code" / "own-world.yaml", FOLDER / "own-code" / "own-data.yaml"
@@ -83,6 +83,7 @@ def test_nothing_is_imported_unless_it_is_allowed(tmp_path: Path, command: str):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.yaml", "own_refused.py"]
 
 
+@pytest.mark.slow
 def test_the_option_allows_it(tmp_path: Path):
     section = "strategy: {kind: custom, target: 'own_allowed:First', parameters: {count: 3}}"
     path = written(tmp_path, "own_allowed", IMPORTED + STRATEGY, section)
@@ -159,6 +160,40 @@ def test_worker_processes_of_a_comparison_have_the_code_too(tmp_path: Path, smal
     study = compare(scenario, ["mine", "uniform"], seeds=(0,), jobs=2)
     assert not study.failures
     assert set(study.traces["mine"][0].clients["client"]) == {0, 1}
+
+
+@pytest.mark.slow
+def test_a_sweep_of_it_reads_back_and_is_reported(tmp_path: Path):
+    options = ("--vary", "devices.count=6,7", "--seeds", "0", "--jobs", 1, "--out", "s")
+    refused = wirelessfl("sweep", WORLD, *options, cwd=tmp_path)
+    assert (refused.returncode, list(tmp_path.iterdir())) == (2, [])
+    done = wirelessfl("sweep", WORLD, *options, "--allow-custom", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_study(tmp_path / "s").runs["status"].tolist() == ["finished", "finished"]
+    reported = wirelessfl("report", "s", cwd=tmp_path)
+    assert reported.returncode == 0, reported.stderr
+
+
+def test_a_swept_value_brings_no_code_in_unless_it_is_allowed(tmp_path: Path):
+    scenario = load(WORLD, ["network.fading={kind: none}"], allow_custom=True)
+    weibull = {"kind": "custom", "target": "own_code:Weibull", "folder": str(WORLD.parent)}
+    fields = {"network.fading": [{"kind": "none"}, weibull]}
+    with pytest.raises(InputError, match="must be allowed"):
+        sweep(scenario, fields, jobs=1)
+    assert not sweep(scenario, fields, jobs=1, allow_custom=True).failures
+
+
+@pytest.mark.slow
+def test_a_strategy_of_ones_own_is_tuned(tmp_path: Path, small_file: Path):
+    (tmp_path / "own_tuned.py").write_text(STRATEGY, encoding="utf-8")
+    own = "strategy={kind: custom, target: 'own_tuned:First', server: {step: 1}}"
+    target = "stop.target={metric: loss, below: 3}"
+    options = ("--strategy", "custom", "--trials", 2, "--seeds", "100", "--jobs", 1)
+    command = ("tune", small_file, "--set", own, "--set", target, *options)
+    ranged = ("--over", "server.step=0.5..2", "--allow-custom")
+    done = wirelessfl(*command, *ranged, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "best: --set strategy.kind=custom --set strategy.server.step=" in done.stdout
 
 
 def test_the_code_is_part_of_the_fingerprint_and_may_not_change_afterwards(tmp_path: Path):

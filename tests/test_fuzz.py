@@ -13,6 +13,7 @@ from wirelessfl.scenario import loads
 STRATEGY = "strategy: {kind: uniform, participation: {expected: 2}}"
 
 
+@pytest.mark.slow
 def test_two_hundred_broken_scenarios_get_an_answer():
     counts = fuzz(200, seed=0)
     assert counts.cases == 200

@@ -17,24 +17,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wirelessfl.cli_export import export
-from wirelessfl.cli_report import report
-from wirelessfl.cli_study import (
+from wirelessfl.cli_options import (
     AllowCustom,
     AsJson,
     MemoFolder,
     Overrides,
     Overwrite,
     Quiet,
+    RequireTarget,
     ScenarioFile,
-    compare,
+    load_scenario,
     stoppable,
-    sweep,
-    tune,
 )
+from wirelessfl.cli_report import report
+from wirelessfl.cli_study import compare, sweep, tune
 from wirelessfl.errors import InputError, is_full
 
 if TYPE_CHECKING:
-    from wirelessfl.scenario import Scenario
     from wirelessfl.study.executor import Member
 
 app = typer.Typer(
@@ -64,9 +63,7 @@ def run(
     ] = False,
     overwrite: Overwrite = False,
     memo: MemoFolder = None,
-    require_target: Annotated[
-        bool, typer.Option("--require-target", help="Exit with 3 if the target is not reached.")
-    ] = False,
+    require_target: RequireTarget = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -79,7 +76,7 @@ def run(
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts again: choose one")
     fields = [*(set_ or ()), *([] if seed is None else [f"seed={seed}"])]
-    loaded = _load(scenario, fields, allow_custom)
+    loaded = load_scenario(scenario, fields, allow_custom)
     if timing_only:
         loaded = loaded.timing_only()
     from wirelessfl.console import errors, live_progress, print_warnings
@@ -98,9 +95,7 @@ def run(
     member = Member(loaded.strategy.kind, loaded, folder, memo=memo)
     trace = None if overwrite else finished_trace(member)
     if trace is None:
-        if overwrite:
-            begin_again(member)
-        stopped = unfinished_after(member)
+        stopped = None if overwrite else unfinished_after(member)
         if stopped is not None and not resume:
             raise InputError(
                 f"{folder} holds this run up to round {stopped}: --resume goes on, --overwrite "
@@ -114,6 +109,8 @@ def run(
             )
         check(loaded)
         make_folder(folder)
+        if overwrite:
+            begin_again(member)
         with (
             stoppable(lambda: _how_to_resume(member)),
             live_progress(1, loaded.stop.target, quiet) as display,
@@ -156,7 +153,7 @@ def plan(
 
     Example: [bold]wirelessfl plan scenarios/quickstart.yaml --strategy uniform[/bold]
     """
-    loaded = _load(scenario, set_, allow_custom)
+    loaded = load_scenario(scenario, set_, allow_custom)
     if strategy is not None:
         loaded = loaded.with_strategy(strategy)
     from wirelessfl.simulation.planning import plan_scenario
@@ -184,7 +181,7 @@ def validate(
 
     Example: [bold]wirelessfl validate scenarios/quickstart.yaml --set seed=3[/bold]
     """
-    loaded = _load(scenario, set_, allow_custom)
+    loaded = load_scenario(scenario, set_, allow_custom)
     from wirelessfl.scenario import dump
     from wirelessfl.simulation.world import check
 
@@ -205,7 +202,7 @@ def draw(
 
     Example: [bold]wirelessfl draw scenarios/hex-city.yaml --out map.png[/bold]
     """
-    loaded = _load(scenario, set_, allow_custom)
+    loaded = load_scenario(scenario, set_, allow_custom)
     from wirelessfl.network.map import draw_network
     from wirelessfl.simulation.world import check
 
@@ -282,12 +279,6 @@ def calibrate(
 
 
 app.command()(export)
-
-
-def _load(path: Path, overrides: list[str] | None, allow_custom: bool) -> Scenario:
-    from wirelessfl.scenario import load
-
-    return load(path, overrides or (), allow_custom)
 
 
 def _how_to_resume(member: Member) -> str:

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from wirelessfl.cli_options import (
+    AllowCustom,
+    AsJson,
+    MemoFolder,
+    Overrides,
+    Overwrite,
+    Quiet,
+    RequireTarget,
+    ScenarioFile,
+    load_scenario,
+    stoppable,
+)
 from wirelessfl.errors import InputError, is_full
 
 if TYPE_CHECKING:
-    from wirelessfl.study.executor import Member
+    from wirelessfl.scenario import Scenario
+    from wirelessfl.study.executor import Member, Outcome
+    from wirelessfl.trace.warnings import Summary
+
+Result = TypeVar("Result")
 
 
 class Where(StrEnum):
@@ -28,25 +45,6 @@ class Where(StrEnum):
     ray = "ray"
 
 
-ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (YAML).", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Override one field; may be repeated."),
-]
-AllowCustom = Annotated[
-    bool,
-    typer.Option("--allow-custom", help="Run the code that kind: custom in the scenario names."),
-]
-MemoFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--memo",
-        metavar="DIR",
-        help="Keep results of training here, and do not train again what is found here.",
-        show_default=False,
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results already there.")]
 Seeds = Annotated[str, typer.Option(help="Seeds: 0-4, or 1,3,5.")]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Simulations at a time.  [default: one a core]")
@@ -54,8 +52,6 @@ Jobs = Annotated[
 ExecutorName = Annotated[
     Where, typer.Option(help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 
 
 def compare(
@@ -73,6 +69,7 @@ def compare(
     allow_custom: AllowCustom = False,
     overwrite: Overwrite = False,
     memo: MemoFolder = None,
+    require_target: RequireTarget = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -83,36 +80,21 @@ def compare(
     Example: [bold]wirelessfl compare scenarios/quickstart.yaml --strategies adaptive,uniform
     --seeds 0-4[/bold]
     """
-    from wirelessfl.scenario import load
-
-    loaded = load(scenario, set_ or (), allow_custom)
+    loaded = load_scenario(scenario, set_, allow_custom)
     names, numbers = _names(strategies), _seeds(seeds)
     from wirelessfl import study
-    from wirelessfl.console import live_progress, print_warnings
     from wirelessfl.study_tables import print_study, study_document
 
     folder = out or Path("runs") / f"{loaded.name}-compare"
+    work = partial(study.compare, loaded, names, numbers, folder, jobs)
+    work = partial(work, overwrite=overwrite, memo=memo, executor=executor.value)
     members = len(names) * len(numbers)
-    with _kept(folder, overwrite), live_progress(members, loaded.stop.target, quiet) as display:
-        result = study.compare(
-            loaded,
-            names,
-            numbers,
-            folder,
-            jobs,
-            on_progress=display.update,
-            on_end=display.finish,
-            overwrite=overwrite,
-            memo=memo,
-            executor=executor.value,
-            command=_command(),
-        )
+    result, summaries = _carried_out(work, loaded, members, folder, overwrite, quiet)
     if as_json:
         _print_json(study_document(result, folder))
-    elif any(result.traces.values()) and not quiet:
+    elif summaries and not quiet:
         print_study(result, folder)
-    print_warnings(t.summary for by_seed in result.traces.values() for t in by_seed.values())
-    _report(result.failures, members, folder)
+    _conclude(result.failures, summaries, members, folder, require_target)
 
 
 def sweep(
@@ -140,6 +122,7 @@ def sweep(
     allow_custom: AllowCustom = False,
     overwrite: Overwrite = False,
     memo: MemoFolder = None,
+    require_target: RequireTarget = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -150,50 +133,24 @@ def sweep(
     Example: [bold]wirelessfl sweep scenarios/quickstart.yaml --strategies adaptive,uniform
     --vary 'network.uplink.bandwidth=500 kHz, 1 MHz, 5 MHz' --seeds 0-2[/bold]
     """
-    from wirelessfl.scenario import load
-
-    loaded, numbers = load(scenario, set_ or (), allow_custom), _seeds(seeds)
+    loaded, numbers = load_scenario(scenario, set_, allow_custom), _seeds(seeds)
     from wirelessfl import study
-    from wirelessfl.console import live_progress, print_warnings
     from wirelessfl.study.axes import parse_vary
-    from wirelessfl.study.executor import Outcome
     from wirelessfl.study_tables import print_sweep, sweep_document
-    from wirelessfl.trace.warnings import Summary
 
     folder = out or Path("runs") / f"{loaded.name}-sweep"
     varied = parse_vary(vary)
     names = None if strategies is None else _names(strategies)
-    members = len(names or "1") * len(numbers)
-    for values in varied.values():
-        members *= len(values)
-    summaries: list[Summary] = []
-    with _kept(folder, overwrite), live_progress(members, loaded.stop.target, quiet) as display:
-
-        def ended(member: Member, outcome: Outcome) -> None:
-            display.finish(member, outcome)
-            if not isinstance(outcome, Exception):
-                summaries.append(outcome.summary)
-
-        result = study.sweep(
-            loaded,
-            varied,
-            names,
-            numbers,
-            folder,
-            jobs,
-            on_progress=display.update,
-            on_end=ended,
-            overwrite=overwrite,
-            memo=memo,
-            executor=executor.value,
-            command=_command(),
-        )
+    work = partial(study.sweep, loaded, varied, names, numbers, folder, jobs)
+    work = partial(work, overwrite=overwrite, memo=memo, executor=executor.value)
+    work = partial(work, allow_custom=allow_custom)
+    members = math.prod(map(len, [names or "1", numbers, *varied.values()]))
+    result, summaries = _carried_out(work, loaded, members, folder, overwrite, quiet)
     if as_json:
         _print_json(sweep_document(result, folder))
     elif summaries and not quiet:
         print_sweep(result, folder)
-    print_warnings(summaries)
-    _report(result.failures, members, folder)
+    _conclude(result.failures, summaries, members, folder, require_target)
 
 
 def tune(
@@ -222,9 +179,7 @@ def tune(
 
     Example: [bold]wirelessfl tune scenarios/quickstart.yaml --strategy uniform --trials 12[/bold]
     """
-    from wirelessfl.scenario import load
-
-    loaded, numbers = load(scenario, set_ or (), allow_custom), _seeds(seeds)
+    loaded, numbers = load_scenario(scenario, set_, allow_custom), _seeds(seeds)
     from wirelessfl import study
     from wirelessfl.console import console, live_progress
     from wirelessfl.study.search import parse_range
@@ -247,6 +202,7 @@ def tune(
             jobs,
             on_progress=display.update,
             on_end=display.finish,
+            allow_custom=allow_custom,
         )
     if as_json:
         _print_json({"strategy": strategy, "best": asdict(result.best)})
@@ -257,17 +213,53 @@ def tune(
         raise typer.Exit(3)
 
 
-@contextmanager
-def stoppable(how_to_go_on: Callable[[], str]) -> Iterator[None]:
-    """The block may be stopped by Ctrl-C or SIGTERM; then the user is told how to go on."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted: {how_to_go_on()}", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _carried_out(
+    work: Callable[..., Result],
+    scenario: Scenario,
+    members: int,
+    folder: Path,
+    overwrite: bool,
+    quiet: bool,
+) -> tuple[Result, list[Summary]]:
+    """What a study comes to, and the summary of each run that ended, while progress is shown."""
+    from wirelessfl.console import live_progress
+
+    summaries: list[Summary] = []
+    target = scenario.stop.target
+    with _kept(folder, overwrite), live_progress(members, target, quiet) as display:
+
+        def ended(member: Member, outcome: Outcome) -> None:
+            display.finish(member, outcome)
+            if not isinstance(outcome, Exception):
+                summaries.append(outcome.summary)
+
+        result = work(on_progress=display.update, on_end=ended, command=_command())
+    return result, summaries
+
+
+def _conclude(
+    failures: Mapping[Member, Exception],
+    summaries: list[Summary],
+    members: int,
+    folder: Path,
+    require_target: bool,
+) -> None:
+    """Warn, say which runs failed and why, the same reason only once, and exit accordingly."""
+    from wirelessfl.console import print_warnings
+
+    print_warnings(summaries)
+    if failures:
+        labels: dict[str, list[str]] = {}
+        for member, error in failures.items():
+            labels.setdefault(str(error) or type(error).__name__, []).append(member.label)
+        for message, failed in labels.items():
+            typer.echo(f"error: {', '.join(failed)}: {message}", err=True)
+        kept = f"; the others are kept in {folder}" if len(failures) < members else ""
+        typer.echo(f"{len(failures)} of {members} runs failed{kept}", err=True)
+        inputs = all(isinstance(error, InputError) for error in failures.values())
+        raise typer.Exit(2 if inputs else 1)
+    if require_target and not all(summary["target_reached"] for summary in summaries):
+        raise typer.Exit(3)
 
 
 @contextmanager
@@ -294,21 +286,6 @@ def _state(folder: Path) -> str:
     except InputError:
         return "nothing has run yet"
     return f"{done} of {members} runs are finished and kept in {folder}"
-
-
-def _report(failures: Mapping[Member, Exception], members: int, folder: Path) -> None:
-    """Say which runs failed and why, the same reason only once, and exit accordingly."""
-    if not failures:
-        return
-    labels: dict[str, list[str]] = {}
-    for member, error in failures.items():
-        labels.setdefault(str(error) or type(error).__name__, []).append(member.label)
-    for message, failed in labels.items():
-        typer.echo(f"error: {', '.join(failed)}: {message}", err=True)
-    kept = f"; the others are kept in {folder}" if len(failures) < members else ""
-    typer.echo(f"{len(failures)} of {members} runs failed{kept}", err=True)
-    inputs = all(isinstance(error, InputError) for error in failures.values())
-    raise typer.Exit(2 if inputs else 1)
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_the_help_desk_learns_its_topics():
     trace = simulate(load(FOLDER / "help-desk.yaml", [SMALL, "stop.rounds=12", "evaluate.every=6"]))
     accuracy = trace.rounds["accuracy"].dropna().tolist()

@@ -87,6 +87,7 @@ def test_building_a_model_leaves_torchs_own_generator_alone(fresh_cache: Path):
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.slow
 def test_pre_training_teaches_what_comes_next(fresh_cache: Path):
     corpus: Corpus = pydoc_corpus()
     losses = []

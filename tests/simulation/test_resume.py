@@ -103,7 +103,11 @@ def same(tmp_path: Path) -> Callable[[Trace, Trace], bool]:
     return compare
 
 
-@pytest.mark.parametrize("name", REMEMBERING)
+FEW = ("fslora", "fitted", "adaptive", "fedbuff")  # the others are for `make test`
+SLOW = [name for name in REMEMBERING if name not in FEW]
+
+
+@pytest.mark.parametrize("name", [*FEW, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)])
 def test_a_stopped_run_goes_on_to_the_same_trace(small, same, tmp_path: Path, name: str):
     if name == "privacy":
         pytest.importorskip("opacus")

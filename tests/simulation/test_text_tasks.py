@@ -34,6 +34,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trace, Trace]:
     return simulate(scenario), simulate(scenario)
 
 
+@pytest.mark.slow
 def test_a_run_on_pydoc_learns_and_is_the_same_every_time(traces: tuple[Trace, Trace]):
     one, two = traces
     assert one.rounds.equals(two.rounds)
@@ -138,6 +139,7 @@ def test_every_kind_of_text_task_is_listed():
         assert all(f"  {kind}: " in text for kind in kinds)
 
 
+@pytest.mark.slow
 def test_from_the_command_line_to_files(tmp_path: Path):
     overrides = (*TEXT, "devices.count=5", "stop.rounds=1", "learning.local.steps=1", FEW)
     options = [part for override in overrides for part in ("--set", override)]

@@ -29,6 +29,7 @@ def test_the_clock_is_that_of_the_run_that_trains(small, strategy: str):
     assert timed.rounds["loss"].isna().all()
 
 
+@pytest.mark.slow
 def test_torch_is_not_even_imported(small_file, tmp_path):
     code = (
         "import sys; from wirelessfl.cli import app; "

@@ -166,6 +166,18 @@ def test_everything_is_checked_before_anything_runs(timing, tmp_path, runs) -> N
     assert not out.exists()
 
 
+def test_what_is_to_be_replaced_stays_until_all_is_checked(timing, tmp_path, runs) -> None:
+    state = tmp_path / "count=6" / "uniform" / "seed-0" / "checkpoint" / "round-000001.safetensors"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"of an unfinished run")
+    with pytest.raises(InputError, match="with count=2"):
+        sweep(timing(), {"devices.count": [6, 2]}, out=tmp_path, jobs=1, overwrite=True)
+    assert state.exists()
+    sweep(timing(), {"devices.count": [6, 5]}, out=tmp_path, jobs=1, overwrite=True)
+    assert len(runs) == 2
+    assert not state.parent.exists()
+
+
 def test_values_without_an_effect_are_refused(timing, runs) -> None:
     with pytest.raises(InputError, match="are the same"):
         sweep(timing(), {BANDWIDTH: ["1 MHz", "1000 kHz"]}, jobs=1)
@@ -181,6 +193,14 @@ def test_a_sweep_does_not_go_where_a_comparison_is(timing, tmp_path, runs) -> No
     (tmp_path / "study.json").write_text(json.dumps(document | {"kind": "comparison"}))
     with pytest.raises(InputError, match="holds a comparison; choose another --out"):
         sweep(timing(), VARY, out=tmp_path, jobs=1)
+
+
+def test_the_memo_spares_the_training_of_another_channel(small, tmp_path: Path) -> None:
+    scenario = small("stop.rounds=2", "strategy={kind: full}")
+    swept = sweep(scenario, VARY, jobs=1, memo=tmp_path / "memo")
+    first, second = (swept.trace(member).summary["host"]["memo"] for member in swept.members)
+    assert first["hits"] == second["misses"] == 0
+    assert first["misses"] >= second["hits"] >= 2  # evaluations are also known to the process
 
 
 @pytest.mark.parametrize(

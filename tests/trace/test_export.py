@@ -65,6 +65,7 @@ def test_an_event_file_is_the_same_every_time_and_the_only_one(finished: Trace, 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader")  # MLflow's use of SQLAlchemy
 @pytest.mark.parametrize("store", ["folder", "database"])
+@pytest.mark.slow
 def test_mlflow_reads_simulated_milliseconds(
     finished: Trace, tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -99,7 +99,7 @@ def read_checkpoint(folder: Path, scenario: Scenario) -> Checkpoint | None:
             warnings.warn(
                 f"{path} is damaged and is not used; the run goes on from an older state, or from "
                 "its beginning",
-                stacklevel=2,
+                stacklevel=1,  # so that the same state is warned of once
             )
             continue
         arrays = load(data)

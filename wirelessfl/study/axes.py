@@ -134,7 +134,9 @@ class Point:
     scenario: Scenario
 
 
-def grid(scenario: Scenario, vary: Mapping[str, Sequence[Any]]) -> tuple[list[Axis], list[Point]]:
+def grid(
+    scenario: Scenario, vary: Mapping[str, Sequence[Any]], allow_custom: bool = False
+) -> tuple[list[Axis], list[Point]]:
     """The axes, and a point for every combination of their values, the last axis fastest.
 
     Raises:
@@ -143,7 +145,7 @@ def grid(scenario: Scenario, vary: Mapping[str, Sequence[Any]]) -> tuple[list[Ax
     _refuse(vary)
     base, names = dump(scenario), _short_names(list(vary))
     chosen = [dict(zip(vary, one, strict=True)) for one in itertools.product(*vary.values())]
-    variants = [_variant(base, fields) for fields in chosen]
+    variants = [_variant(base, fields, allow_custom) for fields in chosen]
     axes = [_axis(path, values, chosen, variants) for path, values in vary.items()]
     points = []
     for fields, variant in zip(chosen, variants, strict=True):
@@ -190,7 +192,7 @@ def _refuse(vary: Mapping[str, Sequence[Any]]) -> None:
                 raise InputError(f"--vary {path}: {text} is there twice")
 
 
-def _variant(base: str, fields: Mapping[str, Any]) -> Scenario:
+def _variant(base: str, fields: Mapping[str, Any], allow_custom: bool) -> Scenario:
     """The scenario (as YAML) with the fields at their values, checked like any other.
 
     The hash that the scenario noted of a file says nothing of another file.
@@ -202,7 +204,7 @@ def _variant(base: str, fields: Mapping[str, Any]) -> Scenario:
             overrides[f"{section}.sha256"] = None
         overrides[path] = value
     try:
-        return loads(base, overrides=overrides)
+        return loads(base, overrides=overrides, allow_custom=allow_custom)
     except InputError as error:
         message = str(error).replace("--set ", "--vary ")
         if not message.startswith("--vary "):  # the scenario's own fields do not go with it

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import pandas as pd
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target
-from wirelessfl.simulation import Progress
-from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.study.executor import Member, OnEnd, OnProgress
 from wirelessfl.study.gather import gather
 from wirelessfl.study.measures import Arrival, arrival, slower
 from wirelessfl.study.pool import Executor
@@ -150,8 +148,8 @@ def compare(
     seeds: Iterable[int] = (0,),
     out: str | Path | None = None,
     jobs: int | None = None,
-    on_progress: Callable[[Member, Progress], None] | None = None,
-    on_end: Callable[[Member, Outcome], None] | None = None,
+    on_progress: OnProgress | None = None,
+    on_end: OnEnd | None = None,
     overwrite: bool = False,
     memo: str | Path | None = None,
     executor: Executor = "local",
@@ -197,15 +195,11 @@ def compare(
     Study(scenario, strategies, {}).target  # noqa: B018 - fails early if there is none
     record = Record("comparison", scenario, strategies, seeds, (), members, command)
     traces: dict[str, dict[int, Trace]] = {name: {} for name in strategies}
-    failures: dict[Member, Exception] = {}
-    with closing(gather(record, folder, jobs, on_progress, overwrite, executor)) as outcomes:
-        for member, outcome in outcomes:
-            if isinstance(outcome, Exception):
-                failures[member] = outcome
-            else:
-                traces[member.strategy][member.seed] = outcome
-            if on_end is not None:
-                on_end(member, outcome)
+
+    def take(member: Member, trace: Trace) -> None:
+        traces[member.strategy][member.seed] = trace
+
+    failures = gather(record, folder, take, jobs, on_progress, on_end, overwrite, executor)
     study = comparison(record, traces, failures)
     if folder is not None and not study.table().empty:
         study.write(folder)

@@ -51,6 +51,7 @@ class Member:
 
 OnProgress = Callable[[Member, Progress], None]
 Outcome = Trace | Exception
+OnEnd = Callable[[Member, Outcome], None]
 Endings = Generator[tuple[Member, Outcome], None, None]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -9,8 +11,8 @@ from wirelessfl.errors import InputError, is_full
 from wirelessfl.scenario import dump, fingerprint
 from wirelessfl.simulation.world import check
 from wirelessfl.study.executor import (
-    Endings,
     Member,
+    OnEnd,
     OnProgress,
     Outcome,
     begin_again,
@@ -26,15 +28,18 @@ from wirelessfl.trace.files import make_folder
 def gather(
     record: Record,
     folder: Path | None,
-    jobs: int | None,
-    on_progress: OnProgress | None,
-    overwrite: bool,
-    executor: Executor,
-) -> Endings:
-    """Each member with its trace or what it failed with: finished ones first, others as they end.
+    take: Callable[[Member, Trace], None],
+    jobs: int | None = None,
+    on_progress: OnProgress | None = None,
+    on_end: OnEnd | None = None,
+    overwrite: bool = False,
+    executor: Executor = "local",
+) -> dict[Member, Exception]:
+    """Give each member's trace to `take`, those that are there already first; what others met.
 
-    A run whose training diverged has failed, for it never arrives anywhere. Nothing runs before
-    all members are checked and the folder has shown that it can be written.
+    A run whose training diverged has failed, for it never arrives anywhere. Nothing runs, and
+    nothing is removed, before all members are checked and the folder has shown that it can be
+    written.
 
     Raises:
         InputError: If the folder holds another study or cannot be written, or a member cannot run.
@@ -44,23 +49,29 @@ def gather(
     found = {m: None if overwrite else finished_trace(m) for m in record.members}
     ready = [(member, trace) for member, trace in found.items() if trace is not None]
     waiting = [member for member, trace in found.items() if trace is None]
-    for member in waiting:
-        if overwrite:
-            begin_again(member)
-        unfinished_after(member)  # fails early if it is of another run
+    if not overwrite:
+        for member in waiting:
+            unfinished_after(member)  # fails early if it is of another run
     _check(waiting)
-    failures: dict[Member, Exception] = {}
     if folder is not None:
         _claim(folder, record, waiting)
+    if overwrite:
+        for member in waiting:
+            begin_again(member)
+    failures: dict[Member, Exception] = {}
     full: OSError | None = None
     try:
-        for member, outcome in chain(ready, run_members(waiting, jobs, on_progress, executor)):
-            outcome = _judged(outcome)
-            if isinstance(outcome, Exception):
-                failures[member] = outcome
-            if isinstance(outcome, OSError) and is_full(outcome):
-                full = full or outcome
-            yield member, outcome
+        with closing(run_members(waiting, jobs, on_progress, executor)) as running:
+            for member, outcome in chain(ready, running):
+                outcome = _judged(outcome)
+                if isinstance(outcome, Exception):
+                    failures[member] = outcome
+                else:
+                    take(member, outcome)
+                if isinstance(outcome, OSError) and is_full(outcome):
+                    full = full or outcome
+                if on_end is not None:
+                    on_end(member, outcome)
     finally:
         if folder is not None and full is None:
             record.write(folder, failures)
@@ -68,6 +79,7 @@ def gather(
         done, members = finished(folder)
         what = f"{full.strerror}; {done} of {members} runs are finished and kept in {folder}"
         raise OSError(full.errno, what, full.filename)
+    return failures
 
 
 def _judged(outcome: Outcome) -> Outcome:

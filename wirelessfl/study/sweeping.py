@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ import pandas as pd
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, fingerprint
-from wirelessfl.simulation import Progress
 from wirelessfl.study.axes import Axis, Point, grid
 from wirelessfl.study.comparison import Study
-from wirelessfl.study.executor import Member, Outcome, Value
+from wirelessfl.study.executor import Member, OnEnd, OnProgress, Value
 from wirelessfl.study.gather import gather
 from wirelessfl.study.measures import MEASURES, Arrival, Row, measure, over_seeds, slower
 from wirelessfl.study.pool import Executor
@@ -185,12 +183,13 @@ def sweep(
     seeds: Iterable[int] = (0,),
     out: str | Path | None = None,
     jobs: int | None = None,
-    on_progress: Callable[[Member, Progress], None] | None = None,
-    on_end: Callable[[Member, Outcome], None] | None = None,
+    on_progress: OnProgress | None = None,
+    on_end: OnEnd | None = None,
     overwrite: bool = False,
     memo: str | Path | None = None,
     executor: Executor = "local",
     command: str | None = None,
+    allow_custom: bool = False,
 ) -> Sweep:
     """Run a scenario at every combination of varied values, with every strategy and seed.
 
@@ -203,6 +202,7 @@ def sweep(
         out: Folder for `POINT/STRATEGY/seed-N/` traces, tables and the picture; None keeps all in
             memory. Members already finished there are read, not run again.
         jobs, on_progress, on_end, overwrite, memo, executor, command: As for `compare`.
+        allow_custom: Whether scenario and values may name code of the user's own, as for `load`.
 
     Raises:
         InputError: On a field or value that cannot be, two values that come to the same, or as
@@ -214,7 +214,7 @@ def sweep(
     if not numbers:
         raise InputError("a sweep needs at least one seed")
     folder = None if out is None else Path(out)
-    axes, points = grid(scenario, vary)
+    axes, points = grid(scenario, vary, allow_custom)
     members = tuple(
         Member(
             name,
@@ -231,18 +231,14 @@ def sweep(
     _all_differ(points, members)
     record = Record("sweep", scenario, names, numbers, tuple(axes), members, command)
     rows: dict[Member, Row] = {}
-    failures: dict[Member, Exception] = {}
     traces: dict[Member, Trace] = {}
-    with closing(gather(record, folder, jobs, on_progress, overwrite, executor)) as outcomes:
-        for member, outcome in outcomes:
-            if isinstance(outcome, Exception):
-                failures[member] = outcome
-            else:
-                rows[member] = measure(outcome, member.scenario.stop.target)
-                if folder is None:
-                    traces[member] = outcome
-            if on_end is not None:
-                on_end(member, outcome)
+
+    def take(member: Member, trace: Trace) -> None:
+        rows[member] = measure(trace, member.scenario.stop.target)
+        if folder is None:
+            traces[member] = trace
+
+    failures = gather(record, folder, take, jobs, on_progress, on_end, overwrite, executor)
     done = swept(record, rows, failures, traces)
     if folder is not None and rows:
         done.write(folder)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario, Target, dump, fingerprint, loads
-from wirelessfl.simulation import Progress
 from wirelessfl.simulation.world import check
-from wirelessfl.study.executor import Member, Outcome
+from wirelessfl.study.executor import Member, OnEnd, OnProgress, Outcome
 from wirelessfl.study.pool import run_members
 from wirelessfl.study.search import (
     Range,
@@ -65,8 +64,9 @@ def tune(
     ranges: Sequence[Range] | None = None,
     out: str | Path | None = None,
     jobs: int | None = None,
-    on_progress: Callable[[Member, Progress], None] | None = None,
-    on_end: Callable[[Member, Outcome], None] | None = None,
+    on_progress: OnProgress | None = None,
+    on_end: OnEnd | None = None,
+    allow_custom: bool = False,
 ) -> Tuning:
     """Look for the settings with which a strategy reaches the scenario's target soonest.
 
@@ -80,6 +80,7 @@ def tune(
         jobs: Simulations at a time (default: one a core). It cannot change results.
         on_progress: Called with a member and its progress after each of its rounds.
         on_end: Called with a member and its trace, or what it failed with, as it ends.
+        allow_custom: Whether the scenario may name code of the user's own, as for `load`.
 
     Raises:
         InputError: On an unknown strategy, no target, a value that the strategy refuses, or a
@@ -91,7 +92,8 @@ def tune(
         raise InputError("tuning needs stop.target, e.g. 'target: {metric: loss, below: 0.6}'")
     ranges = default_ranges(base) if ranges is None else list(ranges)
     for end in ("low", "high"):
-        check(with_settings(base, {one.path: number(one, getattr(one, end)) for one in ranges}))
+        settings = {one.path: number(one, getattr(one, end)) for one in ranges}
+        check(with_settings(base, settings, allow_custom))
     table = None if out is None else Path(out) / f"{strategy}.csv"
     what = fingerprint(base)[:16] + "".join(f"+{seed}" for seed in seeds)
     known = {} if table is None else _read(table, ranges, what)
@@ -100,9 +102,10 @@ def tune(
     while len(done) < trials:
         asked = search.ask(min(GROUP, trials - len(done)))
         new = {i: asked[i] for i in asked if i not in known or known[i].settings != asked[i]}
+        chosen = {i: _cut(with_settings(base, new[i], allow_custom), done) for i in new}
         members = {
-            Member(f"{strategy} trial {i}", chosen.model_copy(update={"seed": seed}), None): i
-            for i, chosen in ((i, _cut(with_settings(base, new[i]), done)) for i in new)
+            Member(f"{strategy} trial {i}", chosen[i].model_copy(update={"seed": seed}), None): i
+            for i in new
             for seed in seeds
         }
         outcomes: dict[int, dict[int, Outcome]] = {i: {} for i in new}
@@ -120,7 +123,8 @@ def tune(
             search.tell(done[-1])
         if table is not None:
             _write(table, ranges, what, done)
-    return Tuning(strategy, tuple(done), with_settings(base, ranked(done)[0].settings))
+    best = with_settings(base, ranked(done)[0].settings, allow_custom)
+    return Tuning(strategy, tuple(done), best)
 
 
 def _trial(
@@ -131,11 +135,12 @@ def _trial(
     return Trial(index, settings, sum(reached for reached, _ in scores), mean_s)
 
 
-def with_settings(scenario: Scenario, settings: Mapping[str, Value]) -> Scenario:
+def with_settings(
+    scenario: Scenario, settings: Mapping[str, Value], allow_custom: bool = False
+) -> Scenario:
     """The scenario with some fields of its strategy set, checked like any other scenario."""
-    return loads(
-        dump(scenario), overrides={f"strategy.{path}": value for path, value in settings.items()}
-    )
+    overrides = {f"strategy.{path}": value for path, value in settings.items()}
+    return loads(dump(scenario), overrides=overrides, allow_custom=allow_custom)
 
 
 def _cut(scenario: Scenario, done: Sequence[Trial]) -> Scenario:
