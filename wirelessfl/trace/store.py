@@ -37,6 +37,21 @@ Curve = list[tuple[float, float]]
 _TABLES = {"rounds": ROUNDS, "clients": CLIENTS, "events": EVENT_LOG}
 
 
+# What the summary of a run says, and as what.
+_SAID: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "strategy": str,
+    "seed": int,
+    "fingerprint": str,
+    "versions": dict,
+    "task": (dict, type(None)),
+    "memory": dict,
+    "target_reached": bool,
+    "diverged": (str, type(None)),
+    "host": dict,
+    "totals": dict,
+}
+
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
 
 
@@ -173,6 +188,9 @@ class Trace:
                 raise InputError(
                     f"{folder} was written by another version of wirelessfl; run it again"
                 )
+            for key, kind in _SAID.items():
+                if key in summary and not isinstance(summary[key], kind):
+                    raise ValueError(f"summary.json: {key!r} is {summary[key]!r}")
             tables = {name: _read_table(folder, name, schema) for name, schema in _TABLES.items()}
             held = None
             if (folder / "holdings.parquet").exists():
@@ -195,7 +213,23 @@ class Trace:
 
 
 def _read_table(folder: Path, name: str, schema: pa.Schema) -> pd.DataFrame:
-    return to_frame(pq.read_table(folder / f"{name}.parquet", schema=schema))
+    """A table as it was written.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is damaged.
+    """
+    path = folder / f"{name}.parquet"
+    with path.open("rb") as file:  # a folder of that name would be read as a table in parts
+        if missing := set(schema.names) - set(pq.read_schema(file).names):
+            raise ValueError(f"{path.name}: lacks the columns {sorted(missing)}")
+        table = pq.read_table(file, schema=schema, page_checksum_verification=True)
+    for field in schema:
+        if not field.nullable and table[field.name].null_count:
+            raise ValueError(f"{path.name}: column {field.name!r} has missing values")
+    if name == "rounds" and not table.num_rows:
+        raise ValueError(f"{path.name} has no rows")
+    return to_frame(table)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -207,4 +241,4 @@ def _write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     """Parquet whose bytes depend on the table and the pyarrow version alone."""
     table = to_arrow({column: frame[column] for column in frame.columns}, schema)
     with whole_file(path) as part:
-        pq.write_table(table, part, compression="zstd")
+        pq.write_table(table, part, compression="zstd", write_page_checksum=True)
