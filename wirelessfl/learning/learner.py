@@ -42,7 +42,7 @@ from wirelessfl.learning.workload import Workload
 from wirelessfl.scenario.adapter import FixedAdapter
 from wirelessfl.scenario.learning import LearningConfig
 
-_CACHE_BYTES = 32e6  # of a pass: measured, beyond 30 to 80 MB passes become slower (2-core x86)
+_CACHE_BYTES = 20e6  # of a pass: measured, beyond 20 to 30 MB passes become slower (2-core x86)
 _MEMORY_BYTES = 2e9
 
 _PLAIN = FixedAdapter()
