@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import collections
 import copy
+import faulthandler
 import json
 import random
 import resource
@@ -24,7 +25,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ruamel.yaml import YAML
 
@@ -35,6 +36,8 @@ from wirelessfl.simulation.world import check
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 LONGEST_S = 2.0
+HANGING_S = 60.0
+SAID_EVERY_S = 10.0
 MOST_BYTES = 500 << 20
 
 NUMBERS = (
@@ -56,7 +59,7 @@ TEXTS = (
 
 @dataclass
 class Counts:
-    """What became of the cases, and the defects with how to make them again."""
+    """What became of the cases, and the defects with the texts that show them."""
 
     cases: int = 0
     valid: int = 0
@@ -65,9 +68,16 @@ class Counts:
     defects: dict[str, str] = field(default_factory=dict)
     kinds: collections.Counter[str] = field(default_factory=collections.Counter)
 
+    def __str__(self) -> str:
+        """The counts in one line."""
+        return (
+            f"{self.valid} valid, {self.run} run, {len(self.defects)} kinds of defect; slowest "
+            f"{self.slowest_s:.2f} s of processor time, peak {peak_bytes() >> 20} MiB"
+        )
 
-class TooLong(Exception):  # noqa: N818 - not an error of the program's own
-    """A case took longer than it may."""
+
+class TooLong(BaseException):
+    """A case took longer than it may; no `except Exception` on its way keeps it."""
 
 
 def trees() -> list[tuple[str, Any]]:
@@ -174,7 +184,9 @@ def one(text: str, counts: Counts, simulated: bool) -> None:
     from wirelessfl.simulation import simulate
 
     signal.signal(signal.SIGALRM, _alarm)
-    signal.setitimer(signal.ITIMER_REAL, 4 * LONGEST_S)  # a busy machine is not a slow program
+    # A busy machine is not a slow program; and what swallows one alarm gets the next.
+    signal.setitimer(signal.ITIMER_REAL, 4 * LONGEST_S, 1.0)
+    faulthandler.dump_traceback_later(HANGING_S, exit=True)  # an alarm never ends compiled code
     started = time.process_time()
     counts.cases += 1
     step = "load"
@@ -204,6 +216,7 @@ def one(text: str, counts: Counts, simulated: bool) -> None:
         )
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
     took_s = time.process_time() - started
     counts.slowest_s = max(counts.slowest_s, took_s)
     if took_s > LONGEST_S:
@@ -215,14 +228,25 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def fuzz(cases: int, seed: int, run_every: int = 5) -> Counts:
-    """Many cases; the same for the same seed."""
+def fuzz(
+    cases: int, seed: int, first: int = 0, run_every: int = 5, log: TextIO | None = None
+) -> Counts:
+    """Cases from the `first` to before `cases`; the same for the same seed; progress to `log`."""
     examples, counts, before = trees(), Counts(), peak_bytes()
     for _, tree in examples:  # the first to need something imported or compiled would wait for it
         one(yaml_text(tree), Counts(), simulated=True)
-    for case in range(cases):
+    said_s, found = time.monotonic(), 0
+    for case in range(first, cases):
         rng = random.Random(f"{seed}/{case}")
         one(broken(rng, examples), counts, simulated=case % run_every == 0)
+        if log is None:
+            continue
+        for defect in list(counts.defects)[found:]:
+            print(f"case {case}: {defect}", file=log, flush=True)
+        found = len(counts.defects)
+        if time.monotonic() - said_s > SAID_EVERY_S:
+            said_s = time.monotonic()
+            print(f"[{case + 1}/{cases}] {counts}", file=log, flush=True)
     grown = peak_bytes() - before
     if grown > MOST_BYTES:
         counts.defects.setdefault(f"memory: {grown >> 20} MiB", "")
@@ -234,15 +258,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="Begin with this case.")
     parser.add_argument("--defects", type=Path, help="Folder for the texts of defects.")
     options = parser.parse_args()
     started = time.perf_counter()
-    counts = fuzz(options.cases, options.seed)
-    print(
-        f"{counts.cases} cases in {time.perf_counter() - started:.0f} s: {counts.valid} valid, "
-        f"{counts.run} run, {len(counts.defects)} kinds of defect; slowest "
-        f"{counts.slowest_s:.2f} s of processor time, peak {peak_bytes() >> 20} MiB"
-    )
+    counts = fuzz(options.cases, options.seed, options.first, log=sys.stderr)
+    print(f"{counts.cases} cases in {time.perf_counter() - started:.0f} s: {counts}")
     for number, (defect, text) in enumerate(counts.defects.items()):
         print(f"  {number}: {defect}")
         if options.defects is not None:

@@ -45,6 +45,8 @@ def test_the_fuzzer_notices_what_is_not_an_answer(monkeypatch: pytest.MonkeyPatc
             "devices.availability.mean_off",
             "at most",
         ),
+        ("server: {overhead: 1.5e13 min}", "server.overhead", "at most"),
+        ("server: {evaluate_time: 1e11 s}", "server.evaluate_time", "at most"),
         (
             "devices: {count: 4, background: {jobs_per_hour: 1e300, duration: 1 s}}",
             "devices.background.jobs_per_hour",

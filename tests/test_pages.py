@@ -121,10 +121,12 @@ def test_every_command_on_a_page_is_one(page: Path):
             assert (ROOT / file).exists() or f"`{file}`:" in text, line  # the page has it
 
 
-def test_the_scenario_of_the_readme_is_one():
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
-    scenario = loads(f"name: readme\n{text}", "readme.yaml")
-    assert (scenario.network.uplink.power_dbm, scenario.devices.count) == (23.0, 40)
+@pytest.mark.parametrize("page", ["README.md", "docs/asynchronous.md", "docs/strategies.md"])
+def test_a_scenario_on_a_page_is_one(page: str):
+    found = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text("utf-8"), flags=re.DOTALL)
+    for text in found:
+        loads(f"name: shown\n{text}", page)
+    assert found
 
 
 def test_the_table_of_the_readme_is_the_one_that_is_kept():

@@ -211,7 +211,12 @@ def draw(
     from wirelessfl.simulation.world import check
 
     check(loaded)
-    path = (out or Path(f"{loaded.name}-map.png")).with_suffix(".png")
+    path = out or Path(f"{loaded.name}-map.png")
+    if not path.name:
+        raise InputError("--out: write the name of a picture, e.g. map.png")
+    if not path.parent.is_dir():
+        raise InputError(f"--out: there is no folder {path.parent}")
+    path = path.with_suffix(".png")
     topology = draw_network(loaded.network, loaded.devices.count, loaded.seed, path)
     cells = "1 cell" if topology.cells == 1 else f"{topology.cells} cells"
     typer.echo(f"{loaded.name}: {cells}, {loaded.devices.count} clients: {path}")
@@ -271,11 +276,11 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except OSError as error:
-        if not is_full(error):
+    except OSError as error:  # of a file that cannot be what the user says, or of a bug
+        if error.filename is None and not is_full(error):
             raise
         typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}", err=True)
-        sys.exit(1)
+        sys.exit(1 if is_full(error) else 2)
     except KeyboardInterrupt:
         typer.echo("interrupted: finished runs are kept, and the same command goes on", err=True)
         sys.exit(130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from wirelessfl.trace.warnings import Summary
 
 Result = TypeVar("Result")
+MOST_RUNS = 10_000  # of one study; more is a slip of the pen, and takes long to be found
 
 
 class Where(StrEnum):
@@ -234,9 +236,15 @@ def _carried_out(
     overwrite: bool,
     quiet: bool,
 ) -> tuple[Result, list[Summary]]:
-    """What a study comes to, and the summary of each run that ended, while progress is shown."""
+    """What a study comes to, and the summary of each run that ended, while progress is shown.
+
+    Raises:
+        InputError: If there would be too many runs, or as the work does.
+    """
     from wirelessfl.console import live_progress
 
+    if members > MOST_RUNS:
+        raise InputError(f"these are {members} runs; one study may have {MOST_RUNS} of them")
     summaries: list[Summary] = []
     target = scenario.stop.target
     with _kept(folder, overwrite), live_progress(members, target, quiet) as display:
@@ -310,21 +318,34 @@ def _command() -> str:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """'a, b' as ['a', 'b'], each once.
+
+    Raises:
+        InputError: If there is none.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise InputError(f"--strategies: {text!r} names no strategy")
+    return names
 
 
 def _seeds(text: str) -> list[int]:
-    """'0-2,7' as [0, 1, 2, 7].
+    """'0-2,7' as [0, 1, 2, 7], each once.
 
     Raises:
         InputError: On anything else.
     """
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise InputError(f"--seeds: {text!r} is not like '0-4' or '1,3,5'")
-        seeds.extend(range(int(first), int(last or first) + 1))
-    if not seeds:
-        raise InputError(f"--seeds: {text!r} names no seed")
-    return seeds
+        found = re.fullmatch(r"([0-9]{1,19})(?:-([0-9]{1,19}))?", part.strip())
+        if found is None:
+            raise InputError(f"--seeds: {part.strip()!r} is not like '0-4' or '1,3,5'")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            raise InputError(f"--seeds: {part.strip()} runs backwards; write {last}-{first}")
+        if last >= 2**63:
+            raise InputError(f"--seeds: {last} is larger than any seed (at most {2**63 - 1})")
+        if last - first >= MOST_RUNS:
+            raise InputError(f"--seeds: {part.strip()} is more than {MOST_RUNS} seeds")
+        seeds |= dict.fromkeys(range(first, last + 1))
+    return list(seeds)

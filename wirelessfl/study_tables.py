@@ -119,8 +119,8 @@ def sweep_table(sweep: Sweep) -> Table:
         table.add_column(axis.path.rpartition(".")[2], justify="right", no_wrap=True, max_width=24)
     table.add_column("strategy", no_wrap=True)
     names = ["runs", *(["time to target"] if target else []), "rounds", "round", "up", "energy"]
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in names:  # where it is narrow, amounts go on below rather than lose their units
+        table.add_column(name, justify="right", no_wrap=name not in ("up", "energy"))
     for _, row in frame.iterrows():
         bound = "> " if target and row["reached"] < row["runs"] else ""
         time_s = bound + duration(row["time_s"]) + _interval(row, "time", "_s", duration)

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from wirelessfl.device.availability import Availability, build_availability
 from wirelessfl.device.battery import Battery, empty_s
 from wirelessfl.device.presence import Presence
-from wirelessfl.scenario.availability import AlwaysAvailable, BatteryConfig, ReplayedAvailability
+from wirelessfl.scenario.availability import (
+    AlwaysAvailable,
+    BatteryConfig,
+    OnOff,
+    ReplayedAvailability,
+)
 
 NO = np.zeros(1, dtype=bool)
 ZERO = np.array([0])
@@ -68,6 +73,17 @@ def test_charging_while_on_waits_for_the_charger(tmp_path: Path):
     assert presence.next_on_s(10.0).tolist() == [55.0]  # 30 J at 2 W from second 40 on
     assert presence.on(54.0).tolist() == [False]
     assert presence.on(55.0).tolist() == [True]
+
+
+def test_a_full_battery_is_not_followed_through_years_of_charging(monkeypatch):
+    """A year of minutes on and off; of each client only what it takes to be full is looked at."""
+    hours = build_availability(OnOff(mean_on_s=60.0, mean_off_s=60.0), 5, seed=0)
+    looked, look = [], hours.next_change_s
+    monkeypatch.setattr(hours, "next_change_s", lambda *at: looked.append(at) or look(*at))
+    cell = battery(5, hours, recharge_while="on", initial=0.0, recharge_w=1.0)
+    cell.charge(3e7)
+    assert cell.charge_j.tolist() == [100.0] * 5
+    assert len(looked) < 50
 
 
 def test_a_battery_that_is_empty_at_the_start_is_no_help():

@@ -62,14 +62,17 @@ class Availability(ABC):
         """When each client comes on: `t_s` if it is on, infinity if it never does. [n]"""
         return np.where(self.is_on(clients, t_s), t_s, self.next_change_s(clients, t_s))
 
-    def on_time_s(self, clients: Ints, start_s: float, end_s: float) -> Floats:
-        """How long each client is on between two times. [n]"""
+    def on_time_s(
+        self, clients: Ints, start_s: float, end_s: float, enough_s: ArrayLike = np.inf
+    ) -> Floats:
+        """How long each client is on between two times; not counted further once enough. [n]"""
+        enough_s = np.broadcast_to(np.asarray(enough_s, dtype=np.float64), len(clients))
         total_s = np.zeros(len(clients))
         rows, t_s = np.arange(len(clients)), np.full(len(clients), start_s)
         while rows.size:
             until_s = np.minimum(self.next_change_s(clients[rows], t_s), end_s)
             total_s[rows] += np.where(self.is_on(clients[rows], t_s), until_s - t_s, 0.0)
-            going_on = until_s < end_s
+            going_on = (until_s < end_s) & (total_s[rows] < enough_s[rows])
             rows, t_s = rows[going_on], until_s[going_on]
         return total_s
 
@@ -85,7 +88,9 @@ class Always(Availability):
         """See `Availability.next_change_s`."""
         return np.full(len(clients), np.inf)
 
-    def on_time_s(self, clients: Ints, start_s: float, end_s: float) -> Floats:
+    def on_time_s(
+        self, clients: Ints, start_s: float, end_s: float, enough_s: ArrayLike = np.inf
+    ) -> Floats:
         """See `Availability.on_time_s`."""
         return np.full(len(clients), end_s - start_s)
 

@@ -47,15 +47,13 @@ class Battery:
 
     def charge(self, now_s: float) -> None:
         """Charge everyone for the time since the last call."""
-        while_on = self._config.recharge_while == "on"
-        always_s = now_s - self._charged_to_s
-        on_s = (
-            self._availability.on_time_s(self._clients, self._charged_to_s, now_s)
-            if while_on and always_s > 0
-            else always_s
-        )
-        gained_j = self._config.recharge_w * on_s
+        power_w = self._config.recharge_w
         limit_j = np.where(self._at_work, np.inf, self._config.capacity_j)
+        on_s: Floats | float = now_s - self._charged_to_s
+        if self._config.recharge_while == "on" and power_w > 0 and now_s > self._charged_to_s:
+            full_s = 2.0 * (limit_j - self.charge_j) / power_w  # twice, for what rounding takes
+            on_s = self._availability.on_time_s(self._clients, self._charged_to_s, now_s, full_s)
+        gained_j = power_w * on_s
         self.charge_j = np.minimum(self.charge_j + gained_j, limit_j)
         self.resting &= self.charge_j < self._resume_j
         self._charged_to_s = now_s

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.adapter import SUMS
+from wirelessfl.scenario.availability import LONGEST_S
 from wirelessfl.scenario.base import Config, MisfitError, kinds
 from wirelessfl.scenario.devices import DevicesConfig
 from wirelessfl.scenario.learning import LearningConfig
@@ -69,10 +70,10 @@ class ServerConfig(Config):
     """Simulated time that the server itself takes, and how long it waits."""
 
     overhead_s: Seconds = Field(
-        0.1, ge=0, alias="overhead", description="Time added to every round."
+        0.1, ge=0, le=LONGEST_S, alias="overhead", description="Time added to every round."
     )
     evaluate_time_s: Seconds = Field(
-        0.0, ge=0, alias="evaluate_time", description="Time an evaluation takes."
+        0.0, ge=0, le=LONGEST_S, alias="evaluate_time", description="Time an evaluation takes."
     )
     deadline_s: Seconds | None = Field(
         None,

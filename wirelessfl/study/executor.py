@@ -64,7 +64,7 @@ def finished_trace(member: Member) -> Trace | None:
     if member.folder is None or not (member.folder / "summary.json").exists():
         return None
     trace = Trace.read(member.folder)
-    if trace.summary["fingerprint"] == fingerprint(member.scenario):
+    if trace.summary.get("fingerprint") == fingerprint(member.scenario):
         return trace
     if unfinished_after(member) is not None:  # this run was about to replace the other
         return None

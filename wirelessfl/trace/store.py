@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wirelessfl.errors import InputError
+from wirelessfl.errors import InputError, reason
 from wirelessfl.trace.files import whole_file
 from wirelessfl.trace.partition_plot import plot_partition
 from wirelessfl.trace.plots import plot_convergence
@@ -36,6 +36,21 @@ Curve = list[tuple[float, float]]
 
 _TABLES = {"rounds": ROUNDS, "clients": CLIENTS, "events": EVENT_LOG}
 
+
+# What the summary of a run says, and as what.
+_SAID: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "strategy": str,
+    "seed": int,
+    "fingerprint": str,
+    "versions": dict,
+    "task": (dict, type(None)),
+    "memory": dict,
+    "target_reached": bool,
+    "diverged": (str, type(None)),
+    "host": dict,
+    "totals": dict,
+}
 
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
 
@@ -165,23 +180,30 @@ class Trace:
         """Read a trace that `write` wrote.
 
         Raises:
-            InputError: If the folder holds no finished trace, or one of another version.
+            InputError: If the folder holds no finished trace, one of another version, or one that
+                is damaged.
         """
         folder = Path(folder)
         try:
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{folder} holds no finished run (no summary.json)") from None
-        if summary.pop("schema_version", None) != SCHEMA_VERSION:
-            raise InputError(f"{folder} was written by another version of wirelessfl; run it again")
-        tables = {
-            name: to_frame(pq.read_table(folder / f"{name}.parquet", schema=schema))
-            for name, schema in _TABLES.items()
-        }
-        held = None
-        if (folder / "holdings.parquet").exists():
-            held = to_frame(pq.read_table(folder / "holdings.parquet", schema=HOLDINGS))
-        scenario_yaml = (folder / "scenario.yaml").read_text(encoding="utf-8")
+            if summary.pop("schema_version", None) != SCHEMA_VERSION:
+                raise InputError(
+                    f"{folder} was written by another version of wirelessfl; run it again"
+                )
+            for key, kind in _SAID.items():
+                if key in summary and not isinstance(summary[key], kind):
+                    raise ValueError(f"summary.json: {key!r} is {summary[key]!r}")
+            tables = {name: _read_table(folder, name, schema) for name, schema in _TABLES.items()}
+            held = None
+            if (folder / "holdings.parquet").exists():
+                held = _read_table(folder, "holdings", HOLDINGS)
+            scenario_yaml = (folder / "scenario.yaml").read_text(encoding="utf-8")
+        except InputError:
+            raise
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # Arrow's are ValueErrors
+            if not (folder / "summary.json").exists():
+                raise InputError(f"{folder} holds no finished run (no summary.json)") from None
+            raise InputError(f"{folder} is damaged: {reason(error)}; run it again") from None
         return cls(
             tables["rounds"],
             tables["clients"],
@@ -190,6 +212,26 @@ class Trace:
             scenario_yaml,
             holdings=held,
         )
+
+
+def _read_table(folder: Path, name: str, schema: pa.Schema) -> pd.DataFrame:
+    """A table as it was written.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is damaged.
+    """
+    path = folder / f"{name}.parquet"
+    with path.open("rb") as file:  # a folder of that name would be read as a table in parts
+        if missing := set(schema.names) - set(pq.read_schema(file).names):
+            raise ValueError(f"{path.name}: lacks the columns {sorted(missing)}")
+        table = pq.read_table(file, schema=schema, page_checksum_verification=True)
+    for field in schema:
+        if not field.nullable and table[field.name].null_count:
+            raise ValueError(f"{path.name}: column {field.name!r} has missing values")
+    if name == "rounds" and not table.num_rows:
+        raise ValueError(f"{path.name} has no rows")
+    return to_frame(table)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -201,4 +243,4 @@ def _write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     """Parquet whose bytes depend on the table and the pyarrow version alone."""
     table = to_arrow({column: frame[column] for column in frame.columns}, schema)
     with whole_file(path) as part:
-        pq.write_table(table, part, compression="zstd")
+        pq.write_table(table, part, compression="zstd", write_page_checksum=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -235,6 +237,8 @@ def test_a_sweep_is_reported_with_a_line_a_strategy_and_a_row_a_point(
     found = Elements(path.read_text(encoding="utf-8"))
     assert "change with network.uplink.bandwidth?" in found.words
     assert found.tags.count("tr") == 1 + 2
+    for name, version in (("numpy", np.__version__), ("python", platform.python_version())):
+        assert f"{name}{version}" in found.words
     figures = json.loads(found.scripts[0])[0]["figures"]
     assert figures["0"]["data"][0]["x"] == [1e6, 2e6]
     browser.open(path, 390, 844)
