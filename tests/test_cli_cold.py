@@ -25,8 +25,8 @@ COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
         (["--help"], HEAVY | {"numpy", "ruamel"}),
         (["run", "--help"], HEAVY | {"numpy", "ruamel"}),
         (["list", "fading"], HEAVY | {"numpy"}),
-        (["validate", str(FOLDER / "quickstart.yaml")], HEAVY),
-        (["validate", str(FOLDER / "hex-city.yaml")], HEAVY),
+        (["validate", str(FOLDER / "quickstart.yaml")], HEAVY | {"networkx"}),
+        (["validate", str(FOLDER / "hex-city.yaml")], HEAVY | {"networkx"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -86,3 +86,12 @@ def test_a_graph_without_places_for_routers_can_be_drawn(tmp_path: Path):
     graph.add_edge("server", "hub", latency_s=0.0, rate_bps=1e9)
     draw(from_graph(graph), 500.0, tmp_path / "a.png")
     assert (tmp_path / "a.svg").stat().st_size > 1000
+
+
+def test_a_dollar_in_a_name_is_no_mathematics(tmp_path: Path):
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_node("$\\frac{$", kind="server", xy_m=None)
+    graph.add_node("a$b$", kind="cell", xy_m=(0.0, 0.0))
+    graph.add_edge("$\\frac{$", "a$b$", latency_s=0.0, rate_bps=1e9)
+    draw(from_graph(graph), 500.0, tmp_path / "a.png")
+    assert (tmp_path / "a.svg").stat().st_size > 1000  # as mathematics it cannot be read

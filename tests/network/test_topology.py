@@ -55,6 +55,19 @@ def test_a_single_cell_is_at_the_origin_without_delay_or_limit():
     assert topology.backhaul_bps.tolist() == [math.inf]
 
 
+@pytest.mark.parametrize("config", [SingleTopology(), HexGridTopology(rings=2)])
+@pytest.mark.parametrize("backhaul", [{}, {"latency_s": 0.005, "rate_bps": 1e9}])
+def test_a_star_is_what_paths_through_its_graph_say(config, backhaul: dict[str, float]):
+    star = build(config, **backhaul)
+    by_paths = from_graph(star.graph)
+    assert star.graph is star.graph
+    assert (star.names, star.routes) == (by_paths.names, by_paths.routes)
+    for name in ("xy_m", "latency_s", "backhaul_bps"):
+        own, expected = getattr(star, name), getattr(by_paths, name)
+        assert own.dtype == expected.dtype
+        np.testing.assert_array_equal(own, expected)
+
+
 def test_the_first_ring_of_a_hex_grid_by_hand():
     half, high = 0.5, math.sqrt(3) / 2
     expected = [(0, 0), (1, 0), (half, high), (-half, high), (-1, 0), (-half, -high), (half, -high)]

@@ -60,10 +60,10 @@ def graphml(tmp_path: Path, old: str = "", new: str = "") -> Path:
 def complaint(path: Path, sha256: str | None = None) -> str:
     with pytest.raises(InputError) as caught:
         read_graph(path, sha256, BACKHAUL)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ".replace("\0", "\\x00"))  # which no terminal shows
+    message, where = str(caught.value), str(path).replace("\0", "\\x00") + ": "
+    assert message.startswith(where)
     assert "\n" not in message
-    return message.removeprefix(f"{path}: ")
+    return message.removeprefix(where)
 
 
 def test_json_numbers_are_si_and_texts_have_units(tmp_path: Path):

@@ -214,6 +214,7 @@ def _nodes(axes: Axes, graph: nx.Graph[str], places: Places) -> None:
                 va="center",
                 fontsize=8,
                 fontweight="bold" if kind == "server" else "normal",
+                parse_math=False,
                 path_effects=[withStroke(linewidth=2.0, foreground="white")],
                 zorder=7,
             )

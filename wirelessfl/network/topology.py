@@ -8,18 +8,17 @@ divided max-min fairly among the cells routed over it (`max_min_rates`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from wirelessfl import randomness
 from wirelessfl.errors import InputError
-from wirelessfl.network.topology_file import read_graph
 from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.scenario.topology import (
     GraphTopology,
@@ -27,6 +26,9 @@ from wirelessfl.scenario.topology import (
     RandomTopology,
     SingleTopology,
 )
+
+if TYPE_CHECKING:
+    import networkx as nx  # slow to import, and a star needs no paths
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +47,7 @@ class Topology:
     Attributes:
         xy_m: Ground coordinates of the stations, [cells, 2].
         names: Node of each cell in the graph, [cells].
-        graph: Nodes with `kind` (server, cell or router) and `xy_m` (None if it has no place);
-            edges with `latency_s` and `rate_bps` (inf if unlimited).
+        make_graph: Makes `graph`.
         routes: Nodes from the server to each cell, both included, [cells].
         latency_s: Delay of each cell's route, one way, [cells].
         backhaul_bps: Rate of each cell's route, each way; inf if unlimited, [cells].
@@ -54,10 +55,18 @@ class Topology:
 
     xy_m: Floats
     names: tuple[str, ...]
-    graph: nx.Graph[str]
+    make_graph: Callable[[], nx.Graph[str]]
     routes: tuple[tuple[str, ...], ...]
     latency_s: Floats
     backhaul_bps: Floats
+
+    @cached_property
+    def graph(self) -> nx.Graph[str]:
+        """Nodes with `kind` (server, cell or router) and `xy_m` (None if it has no place).
+
+        Edges have `latency_s` and `rate_bps` (inf if unlimited).
+        """
+        return self.make_graph()
 
     @property
     def cells(self) -> int:
@@ -73,6 +82,8 @@ def build_topology(config: NetworkConfig, seed: int) -> Topology:
     """
     topology = config.topology
     if isinstance(topology, GraphTopology):
+        from wirelessfl.network.topology_file import read_graph
+
         return from_graph(read_graph(Path(topology.file), topology.sha256, config.backhaul))
     rate_bps = math.inf if config.backhaul.rate_bps is None else config.backhaul.rate_bps
     edge = {"latency_s": config.backhaul.latency_s, "rate_bps": rate_bps}
@@ -80,13 +91,15 @@ def build_topology(config: NetworkConfig, seed: int) -> Topology:
         return from_graph(_tree(random_stations(topology, config.cells.radius_m, seed), edge))
     if isinstance(topology, HexGridTopology):
         between_m = topology.inter_site_distance_m or math.sqrt(3.0) * config.cells.radius_m
-        return from_graph(_star(between_m * hex_centres(topology.rings), edge))
+        return _star(between_m * hex_centres(topology.rings), edge)
     assert isinstance(topology, SingleTopology)
-    return from_graph(_star(np.zeros((1, 2)), edge))
+    return _star(np.zeros((1, 2)), edge)
 
 
 def from_graph(graph: nx.Graph[str]) -> Topology:
     """The topology of a connected graph with the attributes that `Topology` documents."""
+    import networkx as nx
+
     server = next(name for name in graph if graph.nodes[name]["kind"] == "server")
     names = tuple(name for name in graph if graph.nodes[name]["kind"] == "cell")
 
@@ -99,7 +112,7 @@ def from_graph(graph: nx.Graph[str]) -> Topology:
     return Topology(
         xy_m=np.array([graph.nodes[name]["xy_m"] for name in names]),
         names=names,
-        graph=graph,
+        make_graph=lambda: graph,
         routes=routes,
         latency_s=np.array(
             [sum(graph.edges[edge]["latency_s"] for edge in nx.utils.pairwise(r)) for r in routes],
@@ -211,13 +224,27 @@ def max_min_rates(used: Sequence[Sequence[int]], rate_bps: Floats) -> Floats:
 
 
 def _backhaul_bps(graph: nx.Graph[str], routes: Sequence[Sequence[str]]) -> Floats:
+    from networkx.utils import pairwise
+
     number = {frozenset(edge): index for index, edge in enumerate(graph.edges)}
-    used = [[number[frozenset(edge)] for edge in nx.utils.pairwise(route)] for route in routes]
+    used = [[number[frozenset(edge)] for edge in pairwise(route)] for route in routes]
     return max_min_rates(used, np.array([graph.edges[edge]["rate_bps"] for edge in graph.edges]))
 
 
-def _star(xy_m: Floats, edge: dict[str, float]) -> nx.Graph[str]:
+def _star(xy_m: Floats, edge: dict[str, float]) -> Topology:
     """Every cell has its own edge to a server that is nowhere in particular."""
+    names = tuple(_name(cell) for cell in range(len(xy_m)))
+    return Topology(
+        xy_m=xy_m,
+        names=names,
+        make_graph=partial(_star_graph, xy_m, edge),
+        routes=tuple((SERVER, name) for name in names),
+        latency_s=np.full(len(names), edge["latency_s"]),
+        backhaul_bps=np.full(len(names), edge["rate_bps"]),
+    )
+
+
+def _star_graph(xy_m: Floats, edge: dict[str, float]) -> nx.Graph[str]:
     graph = _stations(xy_m, server_xy_m=None)
     graph.add_edges_from((SERVER, _name(cell), edge) for cell in range(len(xy_m)))
     return graph
@@ -238,6 +265,8 @@ def _tree(xy_m: Floats, edge: dict[str, float]) -> nx.Graph[str]:
 
 
 def _stations(xy_m: Floats, server_xy_m: Floats | None) -> nx.Graph[str]:
+    import networkx as nx
+
     graph: nx.Graph[str] = nx.Graph()
     place = None if server_xy_m is None else (float(server_xy_m[0]), float(server_xy_m[1]))
     graph.add_node(SERVER, kind="server", xy_m=place)
