@@ -14,11 +14,11 @@ import wirelessfl
 PACKAGE = Path(wirelessfl.__file__).parent
 FLOORS = [
     {"__init__", "cli"},
-    {"cli_study", "cli_export", "cli_report"},
+    {"cli_study", "cli_export", "cli_report", "cli_machine"},
     {"cli_options"},
     {"plan_tables", "study_tables"},
-    {"console"},
-    {"study"},
+    {"console", "completion"},
+    {"study", "doctor"},
     {"simulation"},
     {"strategy", "learning", "network", "device"},
     {"trace"},

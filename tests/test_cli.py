@@ -81,6 +81,18 @@ def test_a_private_run_ends_with_what_it_cost(small_file: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_run_names_the_picture_that_there_is(small_file: Path, tmp_path: Path):
+    command = ("run", small_file, "--out", "of-both", "--overwrite")
+    learnt = answered(*command, cwd=tmp_path)
+    picture = tmp_path / "of-both" / "convergence.png"
+    assert "picture: of-both/convergence.png" in learnt.stdout
+    assert picture.exists()
+    timed = answered(*command, "--timing-only", cwd=tmp_path)
+    assert timed.returncode == 0, timed.stderr
+    assert "picture" not in timed.stdout
+    assert not picture.exists()  # of the run before
+
+
 def test_draw_makes_a_picture_of_the_network(small_file: Path, tmp_path: Path):
     grid = ("--set", "network.topology={kind: hex_grid, rings: 1}")
     done = wirelessfl("draw", small_file, "--out", "map.png", *grid, cwd=tmp_path)

@@ -51,7 +51,7 @@ def test_a_plan_explains_itself_and_keeps_to_its_limits(small_file: Path, tmp_pa
         1 + found["rounds"]["noise_to_signal"] + found["rounds"]["drift"]
     )
     assert found["round_s"]["p05"] <= found["round_s"]["p50"] <= found["round_s"]["p95"]
-    assert "taken as equal" in found["assumption"]
+    assert "taken as equally long and unrelated" in found["assumption"]
 
 
 @pytest.mark.slow
@@ -102,3 +102,13 @@ def test_draws_with_replacement_are_planned_before_any_pilot(small_file: Path, t
     found = planned(tmp_path, small_file, "--set",
                     "strategy={kind: fixed_k, participation: {expected: 3}}")  # fmt: skip
     assert 0 < found["expected_participants"] < 3  # some are drawn twice
+
+
+@pytest.mark.slow
+def test_a_plan_that_asks_more_than_it_waits_for_says_what_its_times_are(
+    small_file: Path, tmp_path: Path
+):
+    found = planned(tmp_path, small_file, "--set",
+                    "strategy={kind: deadline, participation: {expected: 3}}")  # fmt: skip
+    assert "of waiting for all who are asked, though the first 3 end" in found["assumption"]
+    assert found["expected_participants"] == pytest.approx(4)

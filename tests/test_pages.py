@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import typer.main
 
 from docs.reference import renewed
-from wirelessfl.scenario import Scenario
+from wirelessfl.cli import app
+from wirelessfl.scenario import Scenario, loads
 from wirelessfl.scenario.base import kinds, sections, yaml_fields
 from wirelessfl.simulation import simulate
 from wirelessfl.trace import Trace
+from wirelessfl.trace.words import duration
 
 DOCS = Path(__file__).parents[1] / "docs"
 TRACE = (DOCS / "trace.md").read_text(encoding="utf-8")
+ROOT = DOCS.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "results").rglob("README.md")]
 
 
 @pytest.mark.parametrize("page", ["trace.md", "scenario.md"])
@@ -92,3 +100,43 @@ def test_the_quickstart_scenario_changes_what_it_says(tmp_path: Path):
     (tmp_path / "wide.yaml").write_text(scenario.replace("quickstart.yaml", str(base)))
     wide, narrow = load(tmp_path / "wide.yaml"), load(base)
     assert wide.network.uplink.bandwidth_hz == 5 * narrow.network.uplink.bandwidth_hz == 5e6
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_on_a_page_is_one(page: Path):
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^(?: {4})?(?:\S+/)?wirelessfl ([a-z-].*)$", text, re.MULTILINE)
+    lines += [part.replace("\n", " ") for part in re.findall(r"`wirelessfl\s([^`]+)`", text)]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for line in lines:
+        name, *words = [part for part in shlex.split(line, comments=True) if part != "$"]
+        if name.startswith("--"):
+            assert name in ("--help", "--install-completion", "--show-completion"), line
+            continue
+        assert name in commands, line
+        options = {option for param in commands[name].params for option in param.opts}
+        given = {word.partition("=")[0] for word in words if word.startswith("-")}
+        assert given <= options | {"--help"}, line
+        for file in (word for word in words if word.startswith(("scenarios/", "results/strategy"))):
+            assert (ROOT / file).exists() or f"`{file}`:" in text, line  # the page has it
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/asynchronous.md", "docs/strategies.md"])
+def test_a_scenario_on_a_page_is_one(page: str):
+    found = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text("utf-8"), flags=re.DOTALL)
+    for text in found:
+        loads(f"name: shown\n{text}", page)
+    assert found
+
+
+def test_the_table_of_the_readme_is_the_one_that_is_kept():
+    kept = pd.read_csv(ROOT / "results" / "quickstart" / "table.csv").set_index("strategy")
+    for name, row in kept.iterrows():
+        ((first, second),) = re.findall(rf"^( {name}  .*)\n(.*)$", README, flags=re.MULTILINE)
+        shown = [f"{row['reached']:.0f}/{row['runs']:.0f}", duration(row["time_s"])]
+        shown += [f"{row['rounds']:.0f}"]
+        shown += [f"{row['participants']:.1f}", f"{row['mean_rank']:.1f}", f"{row['speedup']:.2f}x"]
+        assert re.split(r"\s{2,}", first.strip()) == [str(name), *shown]
+        assert f"[{duration(row['time_low_s'])}–{duration(row['time_high_s'])}]" in second
+        ratio = f"[{row['speedup_low']:.2f}–{row['speedup_high']:.2f}]"
+        assert (ratio in second) != (name == "adaptive")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wirelessfl.cli_export import export
+from wirelessfl.cli_machine import calibrate, doctor
 from wirelessfl.cli_options import (
     AllowCustom,
     AsJson,
@@ -31,6 +31,7 @@ from wirelessfl.cli_options import (
 )
 from wirelessfl.cli_report import report
 from wirelessfl.cli_study import compare, sweep, tune
+from wirelessfl.completion import strategies, topics
 from wirelessfl.errors import InputError, is_full
 
 if TYPE_CHECKING:
@@ -139,7 +140,10 @@ def plan(
     scenario: ScenarioFile,
     strategy: Annotated[
         str | None,
-        typer.Option(help="A kind, or a name under strategies.  [default: the scenario's]"),
+        typer.Option(
+            help="A kind, or a name under strategies.  [default: the scenario's]",
+            autocompletion=strategies,
+        ),
     ] = None,
     run_: Annotated[
         Path | None,
@@ -221,7 +225,10 @@ def draw(
 @app.command("list")
 def list_kinds(
     topic: Annotated[
-        str | None, typer.Argument(help="Only this topic, e.g. fading.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Only this topic, e.g. fading.", show_default=False, autocompletion=topics
+        ),
     ] = None,
 ) -> None:
     """Show every kind a scenario can name, with its fields.
@@ -244,42 +251,8 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
-@app.command()
-def calibrate(
-    name: Annotated[str, typer.Option(help="Name of the profile.")] = "this-machine",
-    out: Annotated[
-        Path | None, typer.Option(help="File to write the profile to.", show_default=False)
-    ] = None,
-    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Measurements of each.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every measurement.")] = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """Measure this machine and print a profile to paste under devices.profiles.
-
-    Example: [bold]wirelessfl calibrate --name lab-pc --out lab-pc.yaml[/bold]
-    """
-    if out is not None and out.exists() and not overwrite:
-        raise InputError(f"--out: {out} is already there (--overwrite replaces it)")
-    if out is not None and not out.parent.is_dir():
-        raise InputError(f"--out: there is no folder {out.parent}")
-    from wirelessfl.learning.calibration import calibrate as measure
-
-    measured = measure(repeats)
-    text = measured.to_yaml(name)
-    if out is not None:
-        try:
-            out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"--out: {out} cannot be written: {error.strerror}") from None
-    if as_json:
-        values = {"profile": measured.profile.model_dump(), **asdict(measured)}
-        typer.echo(json.dumps(values, indent=2))
-        return
-    typer.echo(text, nl=False)
-    for what, quantity in (("training", measured.flops), ("memory", measured.memory_bandwidth)):
-        typer.echo(f"# {what}: {repeats} measurements within {quantity.spread:.0%} of their median")
-
-
+app.command()(calibrate)
+app.command()(doctor)
 app.command()(export)
 
 

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wirelessfl.completion import fields, scenario_files
+
 if TYPE_CHECKING:
     from wirelessfl.scenario import Scenario
 
-ScenarioFile = Annotated[Path, typer.Argument(help="Scenario file (YAML).", show_default=False)]
+ScenarioFile = Annotated[
+    Path,
+    typer.Argument(help="Scenario file (YAML).", show_default=False, autocompletion=scenario_files),
+]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Override one field; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override one field; may be repeated.",
+        autocompletion=fields,
+    ),
 ]
 AllowCustom = Annotated[
     bool,

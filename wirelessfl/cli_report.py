@@ -24,8 +24,7 @@ def report(
 ) -> None:
     """Write one HTML file that tells what came of a run, a comparison or a sweep.
 
-    It needs no network: tables with confidence intervals, interactive charts, pictures, and what to
-    type to get the same again.
+    It needs no network: tables, interactive charts, pictures, and the commands.
 
     Example: [bold]wirelessfl report runs/quickstart-compare --open[/bold]
     """

@@ -29,6 +29,8 @@ from wirelessfl.cli_options import (
     load_scenario,
     stoppable,
 )
+from wirelessfl.completion import fields, several_strategies
+from wirelessfl.completion import strategies as strategies_of
 from wirelessfl.errors import InputError, is_full
 
 if TYPE_CHECKING:
@@ -59,7 +61,11 @@ ExecutorName = Annotated[
 def compare(
     scenario: ScenarioFile,
     strategies: Annotated[
-        str, typer.Option(help="Names separated by commas; others are measured against the first.")
+        str,
+        typer.Option(
+            help="Names separated by commas; others are measured against the first.",
+            autocompletion=several_strategies,
+        ),
     ] = "adaptive,uniform,data_proportional,full",
     seeds: Seeds = "0-2",
     out: Annotated[
@@ -108,11 +114,15 @@ def sweep(
             help="A field and its values; repeated, every combination runs. Commas within {}, [] "
             "or quotes do not separate.",
             show_default=False,
+            autocompletion=fields,
         ),
     ],
     strategies: Annotated[
         str | None,
-        typer.Option(help="Names separated by commas.  [default: the scenario's own]"),
+        typer.Option(
+            help="Names separated by commas.  [default: the scenario's own]",
+            autocompletion=several_strategies,
+        ),
     ] = None,
     seeds: Seeds = "0",
     out: Annotated[
@@ -157,7 +167,10 @@ def sweep(
 
 def tune(
     scenario: ScenarioFile,
-    strategy: Annotated[str, typer.Option(help="Strategy to tune.", show_default=False)],
+    strategy: Annotated[
+        str,
+        typer.Option(help="Strategy to tune.", show_default=False, autocompletion=strategies_of),
+    ],
     trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 16,
     seeds: Annotated[str, typer.Option(help="Tuning seeds: 100-101, or 7,9.")] = "100-101",
     over: Annotated[

@@ -12,8 +12,15 @@ import errno
 class InputError(ValueError):
     """Something the user wrote (scenario, option, data file) cannot be used.
 
-    The message says what is wrong, where, and what is allowed.
+    The message says what is wrong, where, and what is allowed. It may quote a scenario of a
+    stranger's, so what would steer a terminal (escape sequences) is written out.
     """
+
+    def __str__(self) -> str:
+        return "".join(
+            char if char.isprintable() or char == "\n" else repr(char)[1:-1]
+            for char in super().__str__()
+        )
 
 
 def reason(error: BaseException) -> str:

@@ -38,7 +38,9 @@ def print_run(trace: Trace, scenario: Scenario, folder: Path) -> None:
     private = trace.summary.get("privacy")
     if private is not None and private["epsilon"] is not None:
         console.print(f"privacy: epsilon {private['epsilon']:.3g} at delta {private['delta']:g}")
-    console.print(f"trace: {folder}\npicture: {folder / 'convergence.png'}")
+    console.print(f"trace: {folder}", soft_wrap=True)
+    if (picture := folder / "convergence.png").exists():  # nothing to draw where nothing is trained
+        console.print(f"picture: {picture}", soft_wrap=True)
 
 
 def run_document(trace: Trace, scenario: Scenario, folder: Path) -> dict[str, Any]:
@@ -97,6 +99,7 @@ def print_sweep(sweep: Sweep, folder: Path) -> None:
     console.print(sweep_table(sweep))
     console.print(f"table:   {folder / 'table.csv'}", soft_wrap=True)
     console.print(f"runs:    {folder / 'members.csv'}", soft_wrap=True)
+    console.print(f"report:  {folder / 'report.html'}", soft_wrap=True)
     console.print(f"picture: {folder / 'sweep.png'}", soft_wrap=True)
 
 
@@ -116,8 +119,8 @@ def sweep_table(sweep: Sweep) -> Table:
         table.add_column(axis.path.rpartition(".")[2], justify="right", no_wrap=True, max_width=24)
     table.add_column("strategy", no_wrap=True)
     names = ["runs", *(["time to target"] if target else []), "rounds", "round", "up", "energy"]
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in names:  # where it is narrow, amounts go on below rather than lose their units
+        table.add_column(name, justify="right", no_wrap=name not in ("up", "energy"))
     for _, row in frame.iterrows():
         bound = "> " if target and row["reached"] < row["runs"] else ""
         time_s = bound + duration(row["time_s"]) + _interval(row, "time", "_s", duration)

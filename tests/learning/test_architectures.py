@@ -10,7 +10,6 @@ import torch
 
 from tests.learning.architectures import MAKERS, base, samples
 from wirelessfl import randomness
-from wirelessfl.errors import InputError
 from wirelessfl.learning.adapter import add_adapter
 from wirelessfl.learning.cohort import train_cohort
 from wirelessfl.learning.layout import layout_of
@@ -78,9 +77,12 @@ def assert_equal_engines(bench: Workbench, frozen: bool = False) -> None:
     for result, other in zip(train_cohort(bench, works), expected, strict=True):
         scale = np.abs(other.change).max()
         assert scale > 1e-3
-        # Adam divides by the gradient's own size, so rounding of the smallest comes out large.
-        atol = 1e-5 * scale + (1e-5 if bench.local.optimizer == "adamw" else 1e-6)
-        np.testing.assert_allclose(result.change, other.change, rtol=0, atol=atol)
+        if bench.local.optimizer == "adamw":
+            # It divides by a gradient's own size, so rounding of the smallest comes out large.
+            off = np.linalg.norm(result.change - other.change)
+            assert off < 1e-4 * np.linalg.norm(other.change)
+        else:
+            np.testing.assert_allclose(result.change, other.change, rtol=0, atol=1e-5 * scale)
         assert result.loss == pytest.approx(other.loss, rel=1e-5)
     if frozen:
         for work, result in zip(works, expected, strict=True):
@@ -95,7 +97,7 @@ def test_every_architecture_stacks(name: str):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("name", ["roberta", "llama", "gpt2-classes", "vit"])
+@pytest.mark.parametrize("name", ["roberta", "distilbert", "llama", "qwen2", "gpt2-classes", "vit"])
 def test_every_option_stacks(name: str, option: str):
     options = dict(OPTIONS[option])
     frozen = options.pop("frozen", False)
@@ -175,10 +177,12 @@ def test_half_precision_is_near_single_precision():
         assert a.change.tobytes() != b.change.tobytes()
 
 
-def test_a_trained_embedding_is_refused_by_the_cohort():
-    bench = workbench("llama", lora={"trained": ("embed_tokens",)})
-    with pytest.raises(InputError, match=r"embed_tokens.*Embedding.*engine: reference"):
-        train_cohort(bench, cohort(bench))
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_an_embedding_can_be_trained_beside_the_adapter(name: str):
+    trained = {"llama": ("embed_tokens",), "bert": ("word_embeddings", "classifier")}[name]
+    bench = workbench(name, lora={"trained": trained})
+    assert any("embed" in parameter.name for parameter in bench.layout.head)
+    assert_equal_engines(bench)
 
 
 def test_an_engine_leaves_the_model_as_it_was():

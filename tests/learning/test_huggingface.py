@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from huggingface_hub import constants, is_offline_mode
 from peft import PeftModel
 
 from tests.learning.checkpoints import save_checkpoint, tokenizer
@@ -272,6 +273,25 @@ def test_a_hub_name_is_not_fetched_unasked(tmp_path: Path):
     scenario = scenario_of("bert", tmp_path, "learning.model={kind: huggingface, hub: no/such}")
     with pytest.raises(InputError, match=r"learning\.model\.hub: no/such: .*allow_download: true"):
         assemble(scenario.learning)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_the_hub_is_out_of_reach_unless_it_is_allowed_and_the_user_does_not_forbid_it(
+    allowed: bool, forbidden: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def from_pretrained(**options: object) -> None:
+        assert options["local_files_only"] is not allowed
+        raise OSError("offline" if is_offline_mode() else "within reach")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", forbidden)  # as HF_HUB_OFFLINE=1 does
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
+    model = f"{{kind: huggingface, hub: no/such, allow_download: {str(allowed).lower()}}}"
+    scenario = scenario_of("bert", tmp_path, f"learning.model={model}")
+    expected = "within reach" if allowed and not forbidden else "offline"
+    with pytest.raises(InputError, match=rf"no/such: .*: {expected}"):
+        assemble(scenario.learning)
+    assert constants.HF_HUB_OFFLINE is forbidden
 
 
 @pytest.mark.parametrize(

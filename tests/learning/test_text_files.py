@@ -8,6 +8,7 @@ import pytest
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.text_files import text_files_corpus
+from wirelessfl.scenario import loads
 from wirelessfl.scenario.tasks import TextFilesTask
 
 
@@ -44,6 +45,13 @@ def test_files_below_are_found_where_the_pattern_says_so(tmp_path: Path):
     assert text_files_corpus(task).owners == ("a/b/c.txt",)
 
 
-def test_a_pattern_that_leads_elsewhere_is_one_error(tmp_path: Path):
-    with pytest.raises(InputError, match=r"learning\.task\.pattern: '/etc/\*' cannot be used"):
-        text_files_corpus(TextFilesTask(folder=str(tmp_path), pattern="/etc/*"))
+@pytest.mark.parametrize("pattern", ["/etc/*", "../*", "a/../../*.txt", "**/../.."])
+def test_a_pattern_stays_in_its_folder(pattern: str, tmp_path: Path):
+    task = f"{{kind: text_files, folder: ., pattern: '{pattern}'}}"
+    with pytest.raises(InputError, match=r":2:\d+: learning\.task\.pattern: .*out of the folder"):
+        loads(f"name: a\nlearning: {{task: {task}}}", str(tmp_path / "a.yaml"))
+
+
+def test_a_pattern_that_is_none_is_one_error(tmp_path: Path):
+    with pytest.raises(InputError, match=r"learning\.task\.pattern: 'a\*\*' cannot be used"):
+        text_files_corpus(TextFilesTask(folder=str(tmp_path), pattern="a**"))

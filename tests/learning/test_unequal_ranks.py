@@ -7,8 +7,10 @@ noise and everybody takes part, so what is left in the end is the method's own e
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,8 +21,9 @@ from wirelessfl.learning.layout import Layout, LoraModule
 from wirelessfl.learning.local import LocalResult
 from wirelessfl.learning.methods.build import build_method
 from wirelessfl.learning.methods.factors import products
-from wirelessfl.scenario.adapter import FixedAdapter
+from wirelessfl.scenario.adapter import FixedAdapter, Method
 
+PAGE = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
 SQUARE = Layout(4, (LoraModule("w", 8, 8, 1.0, 0),), (), 4 * 16)
 TARGET = np.random.default_rng(3).normal(size=(8, 4)) @ np.random.default_rng(4).normal(size=(4, 8))
 TARGET /= np.linalg.norm(TARGET, 2)
@@ -98,6 +101,15 @@ def test_a_sketch_of_the_forward_pass_has_a_floor_where_k_is_small():
 def test_a_frozen_a_reaches_what_it_was_drawn_to_span():
     """The target's rows lie outside those of A, even at equal ranks."""
     assert 0.3 < error(EQUAL, method="ffa") < 0.7
+
+
+def test_the_page_shows_what_unequal_ranks_do_to_every_method():
+    rows = re.findall(r"^\| `(\w+)`(, `sketch_mode: update`)? \|" + 3 * r" ([\d.]+) \|", PAGE, re.M)
+    assert {name for name, *_ in rows} == set(get_args(Method))
+    for name, update, *told in rows:
+        options = {"sketch_mode": "update"} if update else {}
+        got = [error(ranks, method=name, **options) for ranks in (EQUAL, (2, 2, 2, 4), MIXED)]
+        assert [float(number) for number in told] == pytest.approx(got, abs=0.002)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["forward", "update"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,13 @@ def test_g_nettrack_holes_of_five_seconds_are_bridged_and_of_six_are_not(tmp_pat
 @pytest.mark.parametrize(
     ("samples", "complaint"),
     [
-        (("0 1 1 D", "30 1 1 D"), r"drive\.csv:3: 30 s after the sample before it"),
-        (("9 1 1 D", "8 1 1 D"), r"drive\.csv:3: -1 s after the sample before it"),
+        (
+            ("0 1 1 D", "30 1 1 D"),
+            r"drive\.csv:3: 30 s after the sample before it, must be 0 to 6 s; cut the file there",
+        ),
+        (("9 1 1 D", "8 1 1 D"), r"drive\.csv:3: -1 s after the sample before it, must be 0"),
+        (("0 1 1 D", *["9 9 9 I"] * 3, "12 1 1 D"), r"drive\.csv:6: 12 s after the sample"),
+        (("0 1e13 1 D",), r"drive\.csv:2: bit rates 1e\+13 and 1 must be"),
         (("0 fast 1 D",), r"drive\.csv:2: not a G-NetTrack sample"),
         (("0 nan 1 D",), r"drive\.csv:2: bit rates nan and 1 must be"),
         (("0 1 -3 D",), r"drive\.csv:2: bit rates 1 and -3 must be"),
@@ -104,6 +110,9 @@ def test_packets_of_one_millisecond_and_of_time_zero_all_count(tmp_path: Path):
         ("5\nsix\n", "m:2: 'six' is not a whole number of ms"),
         ("5\n-6\n", "m:2: '-6' is not a whole number of ms"),
         ("5\n4\n", "m:2: 4 ms comes after 5 ms"),
+        ("1\n\n2\n\nx\n", "m:5: 'x' is not a whole number of ms"),
+        ("1 2\n", "m:1: '1 2' is not a whole number of ms"),
+        ("5\n999999999999999\n", "m: is 1e\\+12 steps long, at most 10,000,000 can be converted"),
     ],
 )
 def test_bad_mahimahi_files_are_refused(tmp_path: Path, text: str, complaint: str):
@@ -111,6 +120,22 @@ def test_bad_mahimahi_files_are_refused(tmp_path: Path, text: str, complaint: st
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=complaint):
         mahimahi_trace(path, path)
+
+
+@pytest.mark.parametrize("step_s", [0.0, -1.0, math.nan, math.inf, 1e-9])
+def test_steps_no_trace_can_have_are_refused(tmp_path: Path, step_s: float):
+    drive, cell = g_nettrack(tmp_path, "0 1000 20 D"), schedule(tmp_path, "m", 1, 2)
+    with pytest.raises(InputError, match=r"step_s is .*, must be a time of at least 0\.001 s"):
+        g_nettrack_trace(drive, step_s)
+    with pytest.raises(InputError, match=r"step_s is .*, must be a time of at least 0\.001 s"):
+        mahimahi_trace(cell, cell, step_s)
+
+
+def test_a_g_nettrack_line_that_ends_too_early_is_refused(tmp_path: Path):
+    path = g_nettrack(tmp_path, "0 1000 20 D")
+    path.write_text(path.read_text(encoding="utf-8") + "2019.12.16_13.40.01,-8.4\n", "utf-8")
+    with pytest.raises(InputError, match=r"drive\.csv:3: .* the line ends too early"):
+        g_nettrack_trace(path)
 
 
 def test_converted_traces_can_be_replayed(tmp_path: Path):

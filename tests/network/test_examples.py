@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from wirelessfl.network.channel import build_channel
 from wirelessfl.network.topology import build_topology
 from wirelessfl.scenario import dump, load, loads
 from wirelessfl.scenario.describe import list_kinds
+from wirelessfl.scenario.radio import Tr38901PathLoss
+from wirelessfl.scenario.sharing import EqualFinish, SharingConfig
 from wirelessfl.simulation import simulate
 
 SMALL = (
@@ -22,7 +25,17 @@ SMALL = (
 
 
 @pytest.mark.parametrize(
-    "topic", ["path_loss", "shadowing", "fading", "rate", "placement", "mobility", "topology"]
+    "topic",
+    [
+        "path_loss",
+        "shadowing",
+        "fading",
+        "rate",
+        "placement",
+        "mobility",
+        "topology",
+        "interference",
+    ],
 )
 def test_every_kind_of_air_is_shown(topic: str):
     examples = [load(path, allow_custom=True) for path in (*FILES, *OWN_CODE)]
@@ -30,14 +43,40 @@ def test_every_kind_of_air_is_shown(topic: str):
     assert shown == {kind.name for kind in list_kinds(topic)}
 
 
-def bandwidth_rules(path: Path) -> set[str]:
+def sharing(path: Path) -> list[SharingConfig]:
     scenario = load(path)
-    return {scenario.network.downlink.sharing.kind, scenario.strategy.bandwidth.kind}
+    return [scenario.network.downlink.sharing, scenario.strategy.bandwidth]
 
 
 @pytest.mark.parametrize("kind", [kind.name for kind in list_kinds("bandwidth")])
 def test_every_bandwidth_rule_is_shown(kind: str):
-    assert any(kind in bandwidth_rules(path) for path in FILES)
+    assert any(kind == rule.kind for path in FILES for rule in sharing(path))
+
+
+@pytest.mark.parametrize("resolve", get_args(EqualFinish.model_fields["resolve"].annotation))
+def test_every_way_to_hold_to_a_plan_is_shown(resolve: str):
+    rules = [rule for path in FILES for rule in sharing(path) if isinstance(rule, EqualFinish)]
+    assert resolve in {rule.resolve for rule in rules}
+
+
+@pytest.mark.parametrize(
+    "environment", get_args(Tr38901PathLoss.model_fields["environment"].annotation)
+)
+def test_every_environment_is_shown(environment: str):
+    models = [load(path).network.path_loss for path in FILES]
+    assert environment in {m.environment for m in models if isinstance(m, Tr38901PathLoss)}
+
+
+@pytest.mark.parametrize("association", ["nearest", "strongest"])
+def test_every_association_is_shown_where_it_counts(association: str):
+    networks = [load(path).network for path in FILES]
+    several = [network for network in networks if network.topology.kind != "single"]
+    assert association in {network.association for network in several}
+
+
+@pytest.mark.parametrize("mode", ["total", "per_rb"])
+def test_every_power_mode_is_shown(mode: str):
+    assert mode in {load(path).network.uplink.power_mode for path in FILES}
 
 
 @pytest.mark.parametrize("fidelity", ["exact", "ergodic"])

@@ -155,7 +155,7 @@ def test_thousands_of_flows_terminate_at_any_time_of_day(time_s: float) -> None:
 @pytest.mark.parametrize("slot_s", [math.inf, 0.01])
 def test_a_dead_link_is_an_error_that_names_the_clients(slot_s: float) -> None:
     channel = FakeChannel(np.array([0.0, 1.0, 0.0]), slot_s=slot_s)
-    with pytest.raises(InputError, match=r"uplink: client 0, 2 got no bit through"):
+    with pytest.raises(InputError, match=r"uplink: client 0, 2 got as good as nothing through"):
         finish(channel, EqualShareRule(), [1.0, 1.0, 1.0])
 
 

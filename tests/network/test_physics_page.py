@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import runpy
 from pathlib import Path
@@ -55,6 +56,15 @@ def test_the_cqi_table_is_the_one_in_use():
     table = load_table("cqi")
     assert [float(cell) for cell in table_row(r"$\eta_i$")] == table["efficiency_bps_hz"]
     assert [float(cell) for cell in table_row(r"$\gamma_i$ (dB)")] == table["threshold_db"]
+
+
+def test_the_gap_of_each_cqi_to_shannon_is_what_the_page_says():
+    table = load_table("cqi")
+    pairs = zip(table["efficiency_bps_hz"], table["threshold_db"], strict=True)
+    gaps_db = [threshold - 10 * math.log10(2**efficiency - 1) for efficiency, threshold in pairs]
+    assert [float(cell) for cell in table_row("gap to Shannon (dB)")] == [
+        round(gap_db, 1) for gap_db in gaps_db
+    ]
 
 
 def test_the_shadowing_table_is_the_one_in_use():

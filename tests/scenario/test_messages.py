@@ -40,6 +40,14 @@ def test_a_bare_number_is_told_to_bring_its_unit():
     )
 
 
+def test_a_list_is_not_called_too_short_for_a_bad_value_in_it():
+    text = "network: {placement: {kind: fixed, distances: [0 m]}}"
+    expected = "network.placement.distances.0: '0 m' must be greater than 0 m"
+    assert message(text) == f"x.yaml:2:48: {expected}"
+    empty = message("network: {placement: {kind: fixed, distances: []}}")
+    assert empty.endswith("network.placement.distances: a list must have at least 1 item, not 0")
+
+
 def test_an_unknown_key_gets_the_nearest_name():
     assert message("network: {uplink: {bandwith: 5 MHz}}") == (
         "x.yaml:2:20: network.uplink.bandwith: unknown key 'bandwith'; did you mean 'bandwidth'? "

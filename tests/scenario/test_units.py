@@ -42,6 +42,8 @@ every_dimension = pytest.mark.parametrize("dimension", DIMENSIONS.values(), ids=
         (units.SPEED, "3 km/h", 5 / 6),
         (units.POWER, "200 mW", 0.2),
         (units.ENERGY, "50 kJ", 5e4),
+        (units.ENERGY, "15 Wh", 5.4e4),
+        (units.ENERGY, "250 mWh", 900.0),
         (units.LEVEL, "-174 dBm", -174.0),
         (units.RATIO, "128.1 dB", 128.1),
         (units.DATA, "1 B", 8.0),

@@ -51,9 +51,17 @@ def test_if_nobody_can_hold_it_one_message_says_how_much_is_missing():
     assert "\n" not in message
 
 
+def test_sizes_above_a_gibibyte_are_said_in_gibibytes():
+    with pytest.raises(InputError, match=r"takes 210 GiB, and the largest device has 7\.45 GiB"):
+        memory_gate(fleet_of(8e9), LargeModel(2**30))
+
+
 class LargeModel(Linear):
+    def __init__(self, unit: int = 2**20):
+        self._unit = unit
+
     def memory_bytes(self, rank) -> np.ndarray:
-        return super().memory_bytes(rank) * 2**20 + 100 * 2**20
+        return super().memory_bytes(rank) * self._unit + 100 * self._unit
 
 
 def small_memory(scenario, rank: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
+from wirelessfl.errors import InputError
 from wirelessfl.scenario import loads
 from wirelessfl.simulation import simulate
 from wirelessfl.simulation.engine import shared_learner
@@ -154,3 +155,28 @@ def count_trained(scenario, monkeypatch) -> list[tuple[int, int]]:
 
     monkeypatch.setattr(type(learner), "train", counting)
     return trained
+
+
+OUT_OF_REACH = (
+    "network.path_loss={kind: log_distance, loss_at_1km: 110 dB, slope: 400 dB}",
+    "network.placement={kind: fixed, distances: [900 m, 100 km]}",
+    "learning.task={kind: none, samples: 100, classes: 2}",
+    "devices.mix={fast: 1}",
+)
+
+
+@pytest.mark.parametrize("fading", ["none", "rayleigh_block"])
+@pytest.mark.parametrize("cut", ["server.deadline=2 h", "stop.time=2 h"])
+def test_who_nothing_gets_through_to_is_waited_for_until_the_round_is_cut(cut: str, fading: str):
+    overrides = (*OUT_OF_REACH, f"network.fading={{kind: {fading}}}")
+    scenario = loads(TWO, "two.yaml", (*overrides, cut))
+    trace = simulate(scenario)
+    one, other = (rows for _, rows in trace.clients.groupby("client"))
+    assert one["upload_end_s"].iloc[0] < 7200
+    assert other["outcome"].tolist() == ["cancelled"]
+    assert math.isnan(other["download_end_s"].iloc[0])
+    overhead_s = 0.25  # of the server, after a deadline and within a time limit
+    end_s = 7200 + (overhead_s if "deadline" in cut else -overhead_s)
+    assert trace.rounds["end_s"].iloc[-1] == pytest.approx(end_s)
+    with pytest.raises(InputError, match=r"client 1 got as good as nothing through"):
+        simulate(loads(TWO, "two.yaml", overrides))

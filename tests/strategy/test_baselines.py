@@ -217,6 +217,21 @@ def test_oort_is_biased_towards_high_loss():
     assert mean[0] < 0.5 * later.weights[0]
 
 
+def test_oort_penalises_the_slow_by_a_power_of_how_slow_they_are():
+    """Six clients of equal utility, two of them four times as slow as is preferred."""
+    time_s, found = np.array([1.0, 1.0, 1.0, 1.0, 4.0, 4.0]), {}
+    for penalty in (0.0, 0.5, 2.0):
+        chosen = strategy("oort", 6, 2, exploration=0.0, exploration_min=0.0, slow_penalty=penalty)
+        seen = observation(1, 6, weights=np.full(6, 1 / 6))
+        chosen.observe(feedback(seen, chosen.plan(seen), np.arange(6), 1.0, np.ones(6), time_s))
+        later, known = replace(seen, round=1), np.ones(6, dtype=bool)
+        found[penalty] = chosen._scores(known, time_s, later)
+    np.testing.assert_allclose(found[0.0], found[0.0][0])
+    for penalty in (0.5, 2.0):
+        np.testing.assert_allclose(found[penalty][:4], found[0.0][0])
+        np.testing.assert_allclose(found[penalty][4:], found[0.0][0] / 4**penalty)
+
+
 def test_oort_paces_up_when_utility_declines_and_only_then():
     for change, paces in ((0.5, 0.4), (1.1, 0.3)):
         chosen = strategy("oort", 6, 2, pacer_rounds=2, pacer_step=0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,55 @@ def test_plans_come_after_the_pilot_and_every_few_rounds(kind: str) -> None:
     assert [plan.phase for plan in plans] == ["pilot"] * 2 + ["planned"] * 7
     changed = [r for r in range(1, 9) if plans[r] is not plans[r - 1]]
     assert changed == [1, 2, 5, 8]
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+@pytest.mark.parametrize(("change", "renewed"), [(0.05, False), (0.3, True)])
+def test_a_steady_plan_ends_early_when_it_promises_something_else(
+    kind: str, change: float, renewed: bool
+) -> None:
+    """All links and devices slow down together, so that the promise changes by as much."""
+    steady = {"opportunistic": False, "pilot_rounds": 1, "replan_every": 99, "replan_change": 0.15}
+    chosen = strategy(20, kind, participation=steady)
+    settled = run(chosen, 20, range(5))[-1]
+    seen = observation(1, 20, round=5)
+    slower = replace(
+        seen,
+        uplink_rate_of=lambda rows: seen.uplink_rate_of(rows) / (1 + change),
+        downlink_rate_of=lambda rows: seen.downlink_rate_of(rows) / (1 + change),
+        compute_fixed_s=seen.compute_fixed_s * (1 + change),
+        compute_per_rank_s=seen.compute_per_rank_s * (1 + change),
+        server_overhead_s=seen.server_overhead_s * (1 + change),
+    )
+    # `adaptive` forecasts a mean over rounds: told often enough, it believes in the change.
+    plans = [chosen.plan(replace(slower, round=round)) for round in range(5, 65)]
+    assert any(plan is not settled for plan in plans) == renewed
+
+
+@pytest.mark.parametrize("opportunistic", [True, False])
+def test_an_opportunistic_plan_follows_the_channel_of_the_round_and_a_steady_one_does_not(
+    opportunistic: bool,
+) -> None:
+    """On a channel whose deviations last; the weight is by the probability of that round."""
+    options = {"opportunistic": opportunistic, "replan_every": 50, "replan_change": 99}
+    chosen = strategy(20, "adaptive", participation=options)
+    rng, rates = np.random.default_rng(0), observation(1, 20).uplink_rate_bps
+    deviation = np.zeros(20)
+    for round in range(30):
+        deviation = 0.9 * deviation + 0.4 * rng.normal(size=20)
+        seen = observation(1, 20, round=round, uplink_rate_bps=rates * np.exp(deviation))
+        before = chosen.plan(seen)
+        chosen.observe(feedback(before, seen))
+    client = int(np.argmax(np.where(before.q < 0.9, before.q, 0)))
+    deviation[client] -= 2.0
+    faded = observation(1, 20, round=30, uplink_rate_bps=rates * np.exp(deviation))
+    now = chosen.plan(faded)
+    if not opportunistic:
+        assert now is before
+        return
+    assert now.q[client] < 0.8 * before.q[client]
+    (weight,) = chosen.weights(now, faded, np.array([client]), np.ones(1))
+    assert weight == pytest.approx(faded.weights[client] / now.q[client])
 
 
 def test_a_pilot_is_small_and_seldom_calls_a_straggler() -> None:

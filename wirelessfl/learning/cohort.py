@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wirelessfl.errors import InputError
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalWork
 from wirelessfl.learning.optimizer import stacked_optimizer
@@ -40,7 +41,15 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
 
     Returns:
         One result per work, in order; not finite where training diverged.
+
+    Raises:
+        InputError: The model does not compute sample after sample.
     """
+    if bench.unstackable is not None:
+        raise InputError(
+            f"learning.engine: cohort cannot stack {bench.unstackable}, which is not computed "
+            "sample after sample; write engine: reference"
+        )
     config, layout, device = bench.local, bench.layout, bench.device
     places, start, trained = _stack_starts(layout, works)
     start, scale = start.to(device), _scales(layout, works).to(device)

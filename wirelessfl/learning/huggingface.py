@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import constants
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -191,10 +192,16 @@ def _source(config: HuggingFace) -> dict[str, Any]:
 
 @contextmanager
 def _one_error(config: HuggingFace, what: str) -> Iterator[None]:
-    """Says in one line of ours what transformers has against a checkpoint."""
+    """Says in one line of ours what transformers has against a checkpoint.
+
+    Unless downloading is allowed the hub is out of reach meanwhile: `local_files_only` does not
+    keep its library from asking it, for telemetry, which programs may be calling.
+    """
     if config.path is not None and not Path(config.path).is_dir():
         raise _error(config, "no such folder")
     before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    offline = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = offline or not config.allow_download
     logging.set_verbosity(_ERROR)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -205,6 +212,7 @@ def _one_error(config: HuggingFace, what: str) -> Iterator[None]:
             hint = "; it is not in the local cache: allow_download: true may fetch it"
         raise _error(config, f"{what} cannot be used: {reason(error)}{hint}") from None
     finally:
+        constants.HF_HUB_OFFLINE = offline
         logging.set_verbosity(before)
         if bar:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]

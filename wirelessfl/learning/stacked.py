@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.hooks import RemovableHandle
 
-from wirelessfl.errors import InputError
 from wirelessfl.learning.adapted import adapted_linear
 from wirelessfl.learning.layout import ADAPTER, Layout
 from wirelessfl.learning.local import LocalWork
@@ -75,9 +76,6 @@ def stacked_adapters(model: PeftModel, layout: Layout, fused: bool = False) -> I
         A function of the stacked parameters, gain and scaling already in A `[clients, compact]`,
         and of the batch of all clients, client after client, `[clients x batch]` samples, that
         returns the logits `[clients x batch, ...]`.
-
-    Raises:
-        InputError: A trained module is of a kind that cannot be stacked.
     """
     pass_ = _Pass()
     plain = model.get_base_model()
@@ -143,26 +141,19 @@ class _Pass:
 
     def lora(self, number: int, name: str, x: Tensor, y: Tensor) -> Tensor:
         a, b = self.factors[name]
-        inputs = self.by_client(x, name)
+        inputs = self.by_client(x)
         if self.dropout is not None:
             inputs = self._dropped(inputs, number)
         low = torch.bmm(inputs.to(a.dtype), a.mT)
-        return (
-            torch.baddbmm(self.by_client(y, name).to(low.dtype), low, b).view(y.shape).to(y.dtype)
-        )
+        return torch.baddbmm(self.by_client(y).to(low.dtype), low, b).view(y.shape).to(y.dtype)
 
     def fused(self, name: str, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
         a, b = self.factors[name]
-        y = adapted_linear(self.by_client(x, name), weight, bias, a, b)
+        y = adapted_linear(self.by_client(x), weight, bias, a, b)
         return y.view(*x.shape[:-1], y.shape[-1])
 
-    def by_client(self, x: Tensor, name: str) -> Tensor:
+    def by_client(self, x: Tensor) -> Tensor:
         """`[clients, samples and tokens, width]`."""
-        if x.shape[0] % self.samples:
-            raise InputError(
-                f"learning.engine: cohort cannot stack {name}, whose input of shape "
-                f"{tuple(x.shape)} is not one row for each sample; write engine: reference"
-            )
         return x.reshape(self.clients, -1, x.shape[-1])
 
     def _dropped(self, inputs: Tensor, number: int) -> Tensor:
@@ -198,10 +189,7 @@ def _stack_trained(model: PeftModel, wrapper: str, pass_: _Pass) -> list[nn.Modu
         elif isinstance(module, nn.LayerNorm):
             forward = partial(_layer_norm, pass_, full, module)
         else:
-            raise InputError(
-                f"learning.lora.trained: {full} is a {type(module).__name__}; the cohort engine "
-                "stacks linear layers and layer norms; write engine: reference"
-            )
+            forward = partial(_one_by_one, pass_, full, copy.copy(module))
         vars(module)["forward"] = forward  # shadows the class's method
         patched.append(module)
     vars(outer)["forward"] = inner.__call__  # not the frozen original
@@ -210,7 +198,7 @@ def _stack_trained(model: PeftModel, wrapper: str, pass_: _Pass) -> list[nn.Modu
 
 def _linear(pass_: _Pass, name: str, x: Tensor) -> Tensor:
     weight, bias = pass_.head[f"{name}.weight"], pass_.head.get(f"{name}.bias")
-    stacked = pass_.by_client(x, name).to(weight.dtype)
+    stacked = pass_.by_client(x).to(weight.dtype)
     if bias is None:
         y = torch.bmm(stacked, weight.mT)
     else:
@@ -220,6 +208,17 @@ def _linear(pass_: _Pass, name: str, x: Tensor) -> Tensor:
 
 def _layer_norm(pass_: _Pass, name: str, module: nn.LayerNorm, x: Tensor) -> Tensor:
     weight, bias = pass_.head[f"{name}.weight"], pass_.head.get(f"{name}.bias")
-    y = pass_.by_client(F.layer_norm(x, module.normalized_shape, eps=module.eps), name)
+    y = pass_.by_client(F.layer_norm(x, module.normalized_shape, eps=module.eps))
     y = y * weight[:, None] if bias is None else y * weight[:, None] + bias[:, None]
     return y.view(x.shape)
+
+
+def _one_by_one(pass_: _Pass, name: str, module: nn.Module, x: Tensor) -> Tensor:
+    """A layer of any other kind, an embedding say, computed client after client."""
+    own = [key.removeprefix(f"{name}.") for key in pass_.head if key.rpartition(".")[0] == name]
+    return torch.cat(
+        [
+            functional_call(module, {key: pass_.head[f"{name}.{key}"][n] for key in own}, (part,))
+            for n, part in enumerate(x.chunk(pass_.clients))
+        ]
+    )

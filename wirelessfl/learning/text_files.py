@@ -19,7 +19,7 @@ def text_files_corpus(config: TextFilesTask) -> Corpus:
     folder = Path(config.folder)
     try:
         files = sorted(path for path in folder.glob(config.pattern) if path.is_file())
-    except (ValueError, NotImplementedError) as error:  # an absolute pattern is not implemented
+    except ValueError as error:
         raise InputError(
             f"learning.task.pattern: {config.pattern!r} cannot be used: {reason(error)}"
         ) from None

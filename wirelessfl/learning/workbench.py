@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from wirelessfl import randomness
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalWork
+from wirelessfl.learning.stackable import unstackable
 from wirelessfl.learning.task import Samples
 from wirelessfl.learning.token_loss import vocabulary_head
 from wirelessfl.scenario.local import LocalConfig
@@ -49,6 +50,11 @@ class Workbench:
     def vocabulary_head(self) -> nn.Linear | None:
         """See `token_loss.vocabulary_head`; None where autocast would choose its precision."""
         return None if self.half else vocabulary_head(self.model, self.samples)
+
+    @cached_property
+    def unstackable(self) -> str | None:
+        """See `stackable.unstackable`."""
+        return unstackable(self.model, self.layout, self.samples)
 
     def precision(self) -> AbstractContextManager[object]:
         """The block computes in the chosen precision."""

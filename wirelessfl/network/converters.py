@@ -21,6 +21,9 @@ from wirelessfl.network.trace_replay import RateTrace
 
 _PACKET_MBIT = 1500 * 8 / 1e6
 _LONGEST_HOLE_S = 5.0  # without a sample, bridged by the rate before it
+_MOST_KBPS = 1e12
+_LEAST_STEP_S = 1e-3
+_MOST_STEPS = 10_000_000  # four months of seconds
 
 
 def g_nettrack_trace(path: Path, step_s: float = 1.0) -> RateTrace:
@@ -32,8 +35,10 @@ def g_nettrack_trace(path: Path, step_s: float = 1.0) -> RateTrace:
     are downloads: their uplink rate is that of acknowledgements.
 
     Raises:
-        InputError: If the file is something else, or has longer holes; names the line.
+        InputError: If the file is something else, or has longer holes; names the line. If the step
+            is not 1 ms or more.
     """
+    _check_step(step_s)
     times_s: list[float] = []
     rates: list[tuple[float, float]] = []
     start: datetime | None = None
@@ -50,15 +55,22 @@ def g_nettrack_trace(path: Path, step_s: float = 1.0) -> RateTrace:
                 stamp, kbps = _g_nettrack_sample(where, cells)
                 start = start or stamp
                 time_s = (stamp - start).total_seconds()
-                last_s = times_s[-1] if times_s else 0.0
-                if not last_s <= time_s <= last_s + _LONGEST_HOLE_S + step_s:
-                    raise InputError(f"{where}: {time_s - last_s:g} s after the sample before it")
+                waited_s, most_s = (
+                    time_s - times_s[-1] if times_s else 0.0,
+                    _LONGEST_HOLE_S + step_s,
+                )
+                if not 0.0 <= waited_s <= most_s:
+                    message = (
+                        f"{waited_s:g} s after the sample before it, must be 0 to {most_s:g} s"
+                    )
+                    raise InputError(f"{where}: {message}; cut the file there")
                 times_s.append(time_s)
                 rates.append(kbps)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not times_s:
         raise InputError(f"{path}:1: has no samples")
+    _check_steps(path, times_s[-1] / step_s)
     step = np.floor(np.array(times_s) / step_s).astype(np.int64)
     samples = np.bincount(step)
     held = np.maximum.accumulate(np.where(samples, np.arange(len(samples)), 0))
@@ -73,9 +85,12 @@ def mahimahi_trace(downlink: Path, uplink: Path, step_s: float = 1.0) -> RateTra
     line. The result covers the longer of the two; its last step goes on into the repetition.
 
     Raises:
-        InputError: If a file is something else; names the line.
+        InputError: If a file is something else; names the line. If the step is not 1 ms or more.
     """
+    _check_step(step_s)
     schedules = _mahimahi_stamps(downlink), _mahimahi_stamps(uplink)
+    for path, stamps in zip((downlink, uplink), schedules, strict=True):
+        _check_steps(path, stamps[-1] / (1e3 * step_s))
     steps = math.ceil(max(stamps[-1] for stamps in schedules) / (1e3 * step_s))
     edges_ms = np.arange(steps + 1) * (1e3 * step_s)
     down, up = (
@@ -84,25 +99,42 @@ def mahimahi_trace(downlink: Path, uplink: Path, step_s: float = 1.0) -> RateTra
     return RateTrace(step_s, down, up)
 
 
+def _check_step(step_s: float) -> None:
+    if not _LEAST_STEP_S <= step_s < math.inf:
+        raise InputError(f"step_s is {step_s}, must be a time of at least {_LEAST_STEP_S:g} s")
+
+
+def _check_steps(path: Path, steps: float) -> None:
+    if steps > _MOST_STEPS:
+        message = f"is {steps:.3g} steps long, at most {_MOST_STEPS:,} can be converted"
+        raise InputError(f"{path}: {message}; cut it, or take a longer step_s")
+
+
 def _g_nettrack_sample(where: str, cells: dict[str, str]) -> tuple[datetime, tuple[float, float]]:
     try:
         stamp = datetime.strptime(cells["Timestamp"], "%Y.%m.%d_%H.%M.%S")
         down, up = float(cells["DL_bitrate"]), float(cells["UL_bitrate"])
-    except (TypeError, ValueError) as error:  # TypeError: a line that ends too early
+    except TypeError:  # the cells that are missing are None
+        raise InputError(f"{where}: not a G-NetTrack sample: the line ends too early") from None
+    except ValueError as error:
         raise InputError(f"{where}: not a G-NetTrack sample: {error}") from None
-    if not (0.0 <= down < math.inf and 0.0 <= up < math.inf):
-        raise InputError(f"{where}: bit rates {down:g} and {up:g} must be numbers of at least 0")
+    if not (0.0 <= down <= _MOST_KBPS and 0.0 <= up <= _MOST_KBPS):
+        message = f"bit rates {down:g} and {up:g} must be numbers of at least 0"
+        raise InputError(f"{where}: {message}, and at most {_MOST_KBPS:g} kbit/s")
     return stamp, (down, up)
 
 
 def _mahimahi_stamps(path: Path) -> NDArray[np.int64]:
     """The schedule's milliseconds in order."""
     try:
-        lines = path.read_text(encoding="utf-8").split()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     stamps: list[int] = [0]
-    for number, line in enumerate(lines, 1):
+    for number, text in enumerate(lines, 1):
+        line = text.strip()
+        if not line:
+            continue
         if not (line.isascii() and line.isdecimal() and len(line) < 16):
             raise InputError(f"{path}:{number}: {line[:20]!r} is not a whole number of ms")
         if int(line) < stamps[-1]:

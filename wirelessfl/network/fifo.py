@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wirelessfl.network.flows import Flows, State
-from wirelessfl.network.fluid import CRUMB, MOST_SILENT_SLOTS, MOST_SLOTS, Fluid
+from wirelessfl.network.fluid import CRUMB, Fluid
 from wirelessfl.network.leap import Leap
 from wirelessfl.network.sharing import Floats, Ints
 
@@ -63,9 +63,8 @@ class Fifo(Leap):
     ) -> tuple[float, float]:
         """When a flow that has all of the link ends, or where it stops before; bits left then."""
         time_s, slot, silent = start_s, self.slot_at(start_s), 0
-        size = float(rates.flows.bits[rates.rows[place]])
-        most_s = MOST_SLOTS * self.slot_start_s(1)
-        leaves = math.isfinite(rates.flows.leave_s[rates.rows[place]])
+        flow = rates.rows[place : place + 1]
+        size, least = float(rates.flows.bits[flow[0]]), self.least_bps(1.0)
         while True:
             edge_s = min(limit_s, self.slot_start_s(slot + 1))
             pace_bps = rates.bps(place, slot)
@@ -75,13 +74,10 @@ class Fifo(Leap):
             time_s, slot = edge_s, slot + 1
             if left_bits <= max(pace_bps * 8 * math.ulp(time_s), size * CRUMB):
                 return time_s, 0.0
-            heard = pace_bps > 0 if leaves else pace_bps * most_s >= left_bits
-            silent = 0 if heard else silent + 1
+            heard = pace_bps > least * left_bits
+            silent = self.silence(rates.flows.client[flow], time_s, 0 if heard else silent + 1)
             if time_s >= limit_s or (rates.spent and not silent):
                 return time_s, left_bits
-            if silent > MOST_SILENT_SLOTS:
-                client = rates.flows.client[rates.rows[place : place + 1]]
-                raise self._silence(client, time_s, silent)
 
 
 @dataclass

@@ -26,7 +26,7 @@ _FOREVER_S = 1e12  # one slot of a channel that never changes
 FIRST_SLOTS = 4  # integrated before the pace of a segment is known
 MOST_CELLS = 1 << 16  # flows x slots integrated at once
 MOST_SILENT_SLOTS = 1_000_000
-MOST_SLOTS = 1e9  # a slot of whose like a transfer would need more is as good as silent
+_LEAST_OF_LEFT = 1e-12  # of what is left: a slot that carries less is as good as silent
 CRUMB = 2.0**-50  # of a flow's size: what rounding leaves of a flow that is complete
 
 
@@ -55,7 +55,7 @@ class Fluid:
         Without `until_s`, some flow must be unfinished.
 
         Raises:
-            InputError: If next to nothing gets through for a million slots.
+            InputError: See `silence`.
         """
         event_s = self._next_event_s(flows, state)
         time_s = min(event_s, until_s)
@@ -252,7 +252,7 @@ class Fluid:
         """The slot in which the first flow is complete, or the last one before `end_s`.
 
         Raises:
-            InputError: If next to nothing gets through for a million slots.
+            InputError: See `silence`.
         """
         forever = math.isinf(self.source.slot_s)
         first, count = self.slot_at(start_s), 1 if forever else first_slots
@@ -274,11 +274,9 @@ class Fluid:
             time_s = float(edge_s[at + 1])
             if ahead >= 1.0 or time_s >= end_s:
                 return Passage(float(edge_s[at]), time_s, need, rate_bps[:, at], ahead >= 1.0)
+            heard = self.hears(rate_bps, left).any()
             left = np.maximum(left - sent[:, -1], 0.0)
-            heard = self.hears(rate_bps, left, flows.leave_s[rows])
-            silent = 0 if heard else silent + count
-            if silent > MOST_SILENT_SLOTS:
-                raise self._silence(flows.client[rows], time_s, silent)
+            silent = self.silence(flows.client[rows], time_s, 0 if heard else silent + count)
             first += count
             growth = min(16.0, 1.1 / ahead - 1.0) if ahead > 0 else 16.0
             count = min(math.ceil(count * growth) + 1, max(1, MOST_CELLS // len(rows)))
@@ -290,34 +288,41 @@ class Fluid:
         first, count, silent = self.slot_at(start_s), FIRST_SLOTS, 0
         while self.slot_start_s(first) < end_s:
             slots = np.arange(first, first + count)
-            heard = self.rate_bps(flows, rows, slots, state.share_hz[rows]).any(axis=0)
+            rate_bps = self.rate_bps(flows, rows, slots, state.share_hz[rows])
+            heard = self.hears(rate_bps, state.remaining_bits[rows]).any(axis=0)
             if heard.any():
                 heard_s = self.slot_start_s(first + int(heard.argmax()))
                 return min(max(start_s, heard_s), end_s)
-            first, silent = first + count, silent + count
-            if silent > MOST_SILENT_SLOTS:
-                raise self._silence(flows.client[rows], self.slot_start_s(first), silent)
+            first += count
+            silent = self.silence(flows.client[rows], self.slot_start_s(first), silent + count)
             count = min(16 * count, max(1, MOST_CELLS // rows.size))
         return end_s
 
-    def hears(self, rate_bps: Floats, left_bits: Floats, leave_s: Floats) -> bool:
-        """Whether anybody gets through what brings an end nearer: anything, if he leaves some day.
+    def hears(self, rate_bps: Floats, left_bits: Floats) -> Bools:
+        """Which flows get on, given what they have left, in which slots `[rows, slots]`."""
+        return rate_bps > self.least_bps(1.0) * left_bits[:, None]
 
-        Args:
-            rate_bps: Rates `[rows, slots]`.
-            left_bits: What each has left, more than nothing `[rows]`.
-            leave_s: When each is abandoned `[rows]`.
+    def least_bps(self, left_bits: float) -> float:
+        """The rate at which a slot brings 1e-12 of what is left.
+
+        At less, a flow needs more slots than any run can follow, or is lost in rounding.
         """
-        best_bps = rate_bps.max(axis=1)
-        most_s = MOST_SLOTS * min(self.source.slot_s, _FOREVER_S)
-        enough = (best_bps * most_s >= left_bits) | (np.isfinite(leave_s) & (best_bps > 0))
-        return bool(enough.any())
+        return left_bits * _LEAST_OF_LEFT / self.slot_start_s(1)
 
-    def _silence(self, clients: Ints, time_s: float, slots: int) -> InputError:
+    def silence(self, clients: Ints, time_s: float, slots: int) -> int:
+        """So many slots up to `time_s` in which no client was heard: how long it has been silent.
+
+        Raises:
+            InputError: If these are a million, or rates that never change are too low.
+        """
+        if not slots or (math.isfinite(self.source.slot_s) and slots <= MOST_SILENT_SLOTS):
+            return slots
         names = ", ".join(str(client) for client in clients[:10])
         more = f" and {len(clients) - 10} more" if len(clients) > 10 else ""
-        return InputError(
-            f"{self.direction}: client {names}{more} got no bit through, or next to none, in "
-            f"{slots} coherence slots (until t={time_s:.6g} s); give the link more power, less "
-            "loss or a longer coherence time, or leave them out"
+        what = f"as good as nothing through in {slots} coherence slots (until t={time_s:.6g} s)"
+        if math.isinf(self.source.slot_s):
+            what = "as good as nothing through, at a rate that never changes"
+        raise InputError(
+            f"{self.direction}: client {names}{more} got {what}; "
+            "give the link more power or less loss, or leave them out"
         )

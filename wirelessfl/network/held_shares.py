@@ -11,7 +11,7 @@ import numpy as np
 
 from wirelessfl.compiled import compiled
 from wirelessfl.network.flows import Flows, State
-from wirelessfl.network.fluid import CRUMB, FIRST_SLOTS, MOST_SILENT_SLOTS
+from wirelessfl.network.fluid import CRUMB, FIRST_SLOTS
 from wirelessfl.network.leap import Leap
 from wirelessfl.network.sharing import Floats
 
@@ -45,7 +45,7 @@ class HeldShares(Leap):
             on = going[start_s[going] < time_s]
             rate_bps = self.rate_bps(flows, rows[on], np.arange(first, first + count), share_hz[on])
             left_bits = left[on]
-            heard = not on.size or self.hears(rate_bps, left_bits, leave_s[on])
+            heard = not on.size or self.hears(rate_bps, left_bits).any()
             end_s[on] = _hold_slots(
                 np.ascontiguousarray(rate_bps),
                 edge_s,
@@ -58,9 +58,7 @@ class HeldShares(Leap):
             left[on] = left_bits
             cells += rate_bps.size
             going = going[np.isnan(end_s[going]) & (leave_s[going] > time_s)]
-            silent = 0 if heard else silent + count
-            if silent > MOST_SILENT_SLOTS:
-                raise self._silence(flows.client[rows[on]], time_s, silent)
+            silent = self.silence(flows.client[rows[on]], time_s, 0 if heard else silent + count)
             count = min(2 * count, max(1, _CELLS // max(1, going.size)))
         if not going.size:
             stays_s = np.where(np.isnan(end_s), leave_s, end_s)

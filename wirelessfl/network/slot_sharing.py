@@ -13,7 +13,7 @@ import numpy as np
 
 from wirelessfl.arrays import stable_order
 from wirelessfl.network.flows import Flows, State
-from wirelessfl.network.fluid import CRUMB, FIRST_SLOTS, MOST_SILENT_SLOTS
+from wirelessfl.network.fluid import CRUMB, FIRST_SLOTS
 from wirelessfl.network.leap import Leap
 from wirelessfl.network.sharing import Floats, Ints
 from wirelessfl.network.sharing_kernels import share_slots
@@ -57,9 +57,7 @@ class SlotSharing(Leap):
                 time_s = float(np.fmin(end_s[rows], flows.leave_s[rows]).max())
                 break
             cells += rows.size * count
-            silent = 0 if heard else silent + count
-            if silent > MOST_SILENT_SLOTS:
-                raise self._silence(flows.client[there], time_s, silent)
+            silent = self.silence(flows.client[there], time_s, 0 if heard else silent + count)
             ended = rows.size - there.size
             count = 2 * count if ended <= _FEW_END * rows.size else count // 2
             count = min(max(count, 1), max(1, _CELLS // rows.size))
@@ -69,12 +67,13 @@ class SlotSharing(Leap):
     def _pass(
         self, flows: Flows, rows: Ints, first: int, edge_s: Floats, left_bits: Floats
     ) -> tuple[bool, Floats, Floats]:
-        """Pass some slots: whether anybody gets anything through, end times and bits left."""
+        """Pass some slots: whether anybody gets on, end times and bits left."""
         slots = np.arange(first, first + len(edge_s) - 1)
         all_hz = np.full(rows.size, self.bandwidth_hz)
-        pace_bps = np.ascontiguousarray(self.rate_bps(flows, rows, slots, all_hz).T)
+        rate_bps = self.rate_bps(flows, rows, slots, all_hz)
+        heard = bool(self.hears(rate_bps, left_bits * rows.size).any())
+        pace_bps = np.ascontiguousarray(rate_bps.T)
         ready_s, leave_s = flows.ready_s[rows], flows.leave_s[rows]
-        heard = self.hears(pace_bps.T, left_bits, leave_s)
         end_s = share_slots(
             pace_bps,
             edge_s,

@@ -105,8 +105,8 @@ class VirtualTime(Leap):
         if isinstance(self.rule, EqualFinishRule):
             share_hz = held_hz
         rate_bps = self.source.rate_bps(self.direction, clients, np.zeros(1, np.int64), share_hz)
-        never = np.where(bits > 0, math.inf, 0.0)
-        return np.divide(bits, rate_bps[:, 0], out=never, where=(rate_bps[:, 0] > 0) & (bits > 0))
+        never, gets_on = np.where(bits > 0, math.inf, 0.0), self.hears(rate_bps, bits)[:, 0]
+        return np.divide(bits, rate_bps[:, 0], out=never, where=gets_on & (bits > 0))
 
     def _surprised(self, flows: Flows, state: State) -> bool:
         if not self._reserves:

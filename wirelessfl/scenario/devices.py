@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from wirelessfl.scenario.availability import (
     AlwaysAvailable,
@@ -225,6 +225,14 @@ class DevicesConfig(Config):
     )
     battery: BatteryConfig | None = Field(None, description="Batteries, all alike; null is mains.")
     radio: RadioPower = Field(RadioPower(), description="Power of the transmitter.")
+
+    @field_validator("profiles")
+    @classmethod
+    def _names_can_be_printed(cls, value: dict[str, DeviceProfile]) -> dict[str, DeviceProfile]:
+        for name in value:
+            if not name.isprintable():
+                raise ValueError(f"has the name {name!r}, which cannot be printed as it is")
+        return value
 
     @model_validator(mode="after")
     def _mix_is_a_distribution_over_known_devices(self) -> DevicesConfig:

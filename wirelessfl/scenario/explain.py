@@ -128,6 +128,8 @@ def explain(tree: Located, shape: Shape, error: ValidationError) -> list[Problem
     for detail in error.errors(include_url=False, include_input=False):
         misfit = getattr(detail.get("ctx", {}).get("error"), "path", ())
         node, path = _follow(tree, (*detail["loc"], *misfit))
+        if detail["type"] == "too_short" and len(node.children) >= detail["ctx"]["min_length"]:
+            continue  # pydantic counts only what is valid, and has said what is not
         if detail["type"] == "missing":
             path = (*path, detail["loc"][-1])
         elif detail["type"].startswith("union_tag"):

@@ -41,8 +41,16 @@ def load(path: str | Path, overrides: Overrides = (), allow_custom: bool = False
     Raises:
         InputError: If the scenario cannot be used; one line for each problem.
     """
-    path = Path(path)
-    return _scenario(_extended(_text(path), path, ()), overrides, allow_custom)
+    return _scenario(file_tree(Path(path)), overrides, allow_custom)
+
+
+def file_tree(path: Path) -> Located:
+    """What a scenario file says, over the files it extends; nothing of it is checked.
+
+    Raises:
+        InputError: If one of them cannot be read.
+    """
+    return _extended(_text(path), path, ())
 
 
 def loads(

@@ -213,7 +213,11 @@ class GapRate(RateConfig):
 
     kind: Literal["gap"] = "gap"
     gap_db: Db = Field(
-        1.5, ge=0, alias="gap", description="SNR lost to practical coding (NR at 10% BLER: 1.5 dB)."
+        1.5,
+        ge=0,
+        le=100,
+        alias="gap",
+        description="SNR lost to practical coding (NR at 10% BLER: 1.5 dB).",
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from wirelessfl.scenario.base import Config, FileHash, FileName, FolderName
 from wirelessfl.scenario.custom import Custom
@@ -129,6 +130,13 @@ class TextFilesTask(TextOptions):
     pattern: str = Field("*.txt", min_length=1, description="Which files in it, UTF-8 text")
 
     metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+
+    @field_validator("pattern")
+    @classmethod
+    def _stays_in_the_folder(cls, value: str) -> str:
+        if PurePath(value).is_absolute() or ".." in PurePath(value).parts:
+            raise ValueError("leads out of the folder; name another folder instead")
+        return value
 
 
 class CustomTask(Custom):

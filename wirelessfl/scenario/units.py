@@ -135,7 +135,9 @@ TIME = Dimension(
 LENGTH = Dimension("a length", "500 m", {"m": 1}, {"m": ("m", "k")})
 SPEED = Dimension("a speed", "1 m/s", {"m/s": 1, "km/h": Fraction(5, 18)})
 POWER = Dimension("a power", "10 W", {"W": 1}, {"W": (*SMALL, "k", "M")})
-ENERGY = Dimension("an energy", "50 kJ", {"J": 1}, {"J": (*SMALL, "k", "M", "G")})
+ENERGY = Dimension(
+    "an energy", "50 kJ", {"J": 1, "Wh": 3600}, {"J": (*SMALL, "k", "M", "G"), "Wh": ("m", "k")}
+)
 DATA = Dimension("a data size", "5 MB", {"bit": 1, "B": 8}, {"bit": BYTES, "B": BYTES})
 MEMORY = Dimension("a memory size", "8 GiB", {"B": 1}, {"B": BYTES})
 DATA_RATE = Dimension("a data rate", "10 Mbit/s", {"bit/s": 1}, {"bit/s": LARGE})

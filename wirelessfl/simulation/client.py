@@ -59,6 +59,13 @@ class Work:
 class Cohort:
     """One round's participants in flight.
 
+    Args:
+        env: The simulation's clock.
+        hardware: Links and devices they pass through.
+        work: What they are asked to do.
+        cut_s: When the round is cut short at the latest. Transfers are followed for about twice as
+            long, not for ever, so a client nothing gets through to may be waited for until then.
+
     Attributes:
         done: SimPy event: every participant has uploaded or left.
         cell: Cell that serves each participant this round `[participants]`.
@@ -71,9 +78,13 @@ class Cohort:
             goes off or runs out of battery; infinity if none of these.
     """
 
-    def __init__(self, env: simpy.Environment, hardware: Hardware, work: Work) -> None:
+    def __init__(
+        self, env: simpy.Environment, hardware: Hardware, work: Work, cut_s: float = np.inf
+    ) -> None:
         self._env, self._hardware, self.work = env, hardware, work
         self.start_s = env.now
+        # Twice as long: with luck, those who look late at mean rates (ergodic) are done by then.
+        self._give_up_s = cut_s + max(cut_s - env.now, 0.0) + 1.0
         fleet, clients = hardware.fleet, work.clients
         self._corrupt = fleet.loses_upload(clients, work.round)
         self._duration_s = fleet.duration_s(
@@ -103,7 +114,7 @@ class Cohort:
         self.leave_s = np.minimum(self._off_s, empties_s)
         self._cause = np.where(self._off_s <= empties_s, _OFF, _EMPTY)
         self._download = self._hardware.access.download(
-            clients, self.work.download_bits, self.leave_s
+            clients, self.work.download_bits, np.minimum(self.leave_s, self._give_up_s)
         )
         self.cell = self._download.cell
 
@@ -134,11 +145,12 @@ class Cohort:
     def _send(self) -> Passage:
         """Announce the uploads; those who will leave like everyone: the server cannot know."""
         has = np.isfinite(self.download_end_s)
+        leave_s = np.minimum(self.leave_s, self._give_up_s)
         return self._hardware.access.upload(
             self.work.clients,
             self.work.upload_bits,
-            ready_s=np.where(has, self.compute_end_s, self.leave_s),
-            leave_s=self.leave_s,
+            ready_s=np.where(has, self.compute_end_s, leave_s),
+            leave_s=leave_s,
             expected_ready_s=self.work.expected_ready_s,
         )
 

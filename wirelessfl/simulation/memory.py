@@ -42,7 +42,7 @@ class MemoryGate:
         if len(excluded):
             counts["excluded_clients"] = excluded.tolist()
             counts["reason"] = (
-                f"training one rank takes {_mebibytes(self.needed_bytes)}, more than these "
+                f"training one rank takes {_binary(self.needed_bytes)}, more than these "
                 "clients' memory (devices.profiles.*.memory)"
             )
         return counts
@@ -59,12 +59,13 @@ def memory_gate(fleet: Fleet, workload: Workload) -> MemoryGate:
     gate = MemoryGate(workload.rank, max_rank.astype(np.int64), float(needed_bytes[0]))
     if not gate.included.any():
         raise InputError(
-            f"no device can hold the model: training one rank takes {_mebibytes(needed_bytes[0])}, "
-            f"and the largest device has {_mebibytes(fleet.memory_bytes.max())} "
+            f"no device can hold the model: training one rank takes {_binary(needed_bytes[0])}, "
+            f"and the largest device has {_binary(fleet.memory_bytes.max())} "
             "(devices.profiles.*.memory); use a smaller model or batch, or larger devices"
         )
     return gate
 
 
-def _mebibytes(size: float) -> str:
-    return f"{size / 2**20:.3g} MiB"
+def _binary(size: float) -> str:
+    power, unit = (20, "MiB") if size < 2**30 else (30, "GiB")
+    return f"{size / 2**power:.3g} {unit}"

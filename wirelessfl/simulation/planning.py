@@ -33,8 +33,9 @@ Floats = NDArray[np.float64]
 QUANTILES = (0.05, 0.5, 0.95)
 # The plan of so many rounds later is shown, when every pilot is over.
 LATER = 1000
-EQUAL_NORMS = "relative update norms are taken as equal: nothing has been trained"
+UNTRAINED = "updates are taken as equally long and unrelated: nothing has been trained"
 MEASURED = "update norms, and how far updates agree, are those of {folder}"
+ALL_AWAITED = "; times are of waiting for all who are asked, though the first {enough} end a round"
 
 
 @dataclass(frozen=True)
@@ -142,10 +143,13 @@ def plan_scenario(scenario: Scenario, run: Path | None = None) -> Outlook:
     noise = estimator.noise(seen.weights)
     pi = plan.q * plan.k / seen.rank
     lost = np.divide(1.0, pi, out=np.ones_like(pi), where=pi > 0) - 1.0
+    assumption = UNTRAINED if run is None else MEASURED.format(folder=run)
+    if plan.enough is not None:
+        assumption += ALL_AWAITED.format(enough=plan.enough)
     return Outlook(
         scenario=scenario.name,
         strategy=scenario.strategy.kind,
-        assumption=EQUAL_NORMS if run is None else MEASURED.format(folder=run),
+        assumption=assumption,
         plan=plan,
         profile=world.fleet.profile,
         weight=seen.weights,

@@ -72,12 +72,12 @@ class Server(BaseServer):
             self._merges = Merges(self._workload)
             observation = self._observation(round, available)
         work = self._work(round, participants, plan, observation)
-        cohort = Cohort(env, self._hardware, work)
-        jobs = self._training.begin(round, participants, work.ranks)
         deadline_s = np.inf if server.deadline_s is None else env.now + server.deadline_s
+        limit_s = self._time_limit_s - server.overhead_s
+        cohort = Cohort(env, self._hardware, work, min(deadline_s, limit_s))
+        jobs = self._training.begin(round, participants, work.ranks)
         if plan.enough is not None:
             deadline_s = min(deadline_s, cohort.arrival_s(plan.enough))
-        limit_s = self._time_limit_s - server.overhead_s
         end_s = min(deadline_s, limit_s)
         yield cohort.done | timeout_at(env, end_s) if np.isfinite(end_s) else cohort.done
         cut_short = not cohort.done.processed and limit_s <= deadline_s

@@ -156,8 +156,10 @@ class Trace:
         _write_text(folder / "scenario.yaml", self.scenario_yaml)
         for name, schema in _TABLES.items():
             _write_table(folder / f"{name}.parquet", getattr(self, name), schema)
-        for old in ("holdings.parquet", "partition.png", "partition.svg"):
-            (folder / old).unlink(missing_ok=True)
+        pictures = (folder / f"{name}.png" for name in ("partition", "convergence"))
+        for old in (folder / "holdings.parquet", *pictures):
+            old.unlink(missing_ok=True)
+            old.with_suffix(".svg").unlink(missing_ok=True)
         if not self.holdings.empty:
             _write_table(folder / "holdings.parquet", self.holdings, HOLDINGS)
             plot_partition(self.holdings, folder / "partition.png")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.study.report.runs import a_run, a_study, scenario
+from wirelessfl.scenario import dump, loads
 from wirelessfl.study import Study
 from wirelessfl.study.report.clients import MOST_CLIENTS, participation
 from wirelessfl.study.report.convergence import POINTS, convergence
@@ -70,6 +71,14 @@ def test_the_headline_has_the_numbers_of_the_study_table(subject: Subject):
     assert rows["quick"] == ["30.0 s", "1.00x", "2/2", "2", "15.0 s", "3.0", "8.0"]
     assert rows["slow"][:3] == ["60.0 s", "2.00x", "2/2"]
     assert rows["hopeless"][:3] == ["> 1.7 min", "> 3.46x", "1/2"]
+
+
+def test_a_run_without_a_target_neither_reaches_nor_misses_it():
+    trace = a_run(10.0, [4.0, 2.0, 1.0])
+    trace.scenario_yaml = dump(loads("name: aimless"))
+    shown = headline(of_trace(trace))
+    assert shown.columns == ("strategy", "simulated time", "rounds", "round", "clients", "rank")
+    assert texts(shown) == {"uniform": ["20.0 s", "2", "10.0 s", "3.0", "8.0"]}
 
 
 def test_quality_under_a_budget_is_the_last_evaluation_that_it_pays_for(subject: Subject):

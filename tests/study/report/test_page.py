@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -192,6 +194,22 @@ def test_a_phone_needs_no_sideways_scrolling(
 
 @needs_browser
 @pytest.mark.slow
+def test_a_phone_shows_long_names_whole(tmp_path: Path, browser: Browser):
+    runs = a_study().traces["quick"]
+    for trace in runs.values():
+        trace.clients["profile"] = "phone-sd778g"
+    path = tmp_path / "names.html"
+    Study(scenario(), ("data_proportional",), {"data_proportional": runs}).report(path)
+    browser.open(path, 390, 844)
+    names = "[...document.querySelectorAll('tbody th')]"
+    assert browser.ask(f"{names}.some(name => name.textContent === 'data_proportional')")
+    assert browser.ask(f"{names}.every(name => name.scrollWidth <= name.clientWidth)")
+    right = "document.querySelector('#chart-breakdown {}').getBoundingClientRect().right"
+    assert browser.ask(f"{right.format('.xtitle')} <= {right.format('.plot')}")
+
+
+@needs_browser
+@pytest.mark.slow
 def test_charts_follow_the_screen_into_the_dark_and_the_buttons(page: Path, browser: Browser):
     browser.open(page, 1200, 900)
     colour = "getComputedStyle(document.querySelector('#chart-convergence .xtick text')).fill"
@@ -219,6 +237,8 @@ def test_a_sweep_is_reported_with_a_line_a_strategy_and_a_row_a_point(
     found = Elements(path.read_text(encoding="utf-8"))
     assert "change with network.uplink.bandwidth?" in found.words
     assert found.tags.count("tr") == 1 + 2
+    for name, version in (("numpy", np.__version__), ("python", platform.python_version())):
+        assert f"{name}{version}" in found.words
     figures = json.loads(found.scripts[0])[0]["figures"]
     assert figures["0"]["data"][0]["x"] == [1e6, 2e6]
     browser.open(path, 390, 844)

@@ -23,7 +23,7 @@ from wirelessfl.study.report.protocols import (
     robustness,
 )
 from wirelessfl.study.report.rounds import breakdown, gantt, plan_and_fact
-from wirelessfl.study.report.subject import Subject, of_study, of_trace
+from wirelessfl.study.report.subject import Subject, of_study, of_trace, versions
 from wirelessfl.study.report.sweeps import sweep_page
 from wirelessfl.study.sweeping import Sweep
 from wirelessfl.trace import Trace
@@ -132,7 +132,7 @@ def _page(subject: Subject, kind: str, command: str | None, failed: Sequence[str
         warnings=[*failed, *warnings_of([trace.summary for trace in runs]), *left_out],
         sections=sections,
         commands=list(_commands(subject, kind, command)),
-        versions=_versions(first),
+        versions=versions(first),
         fingerprints=dict(_fingerprints(subject)),
         scenario_yaml=subject.yaml,
         colours={name: colour(i) for i, name in enumerate(subject.strategies)},
@@ -165,12 +165,6 @@ def _commands(subject: Subject, kind: str, command: str | None) -> Iterator[tupl
         again = ["wirelessfl", "compare", "scenario.yaml", "--strategies"]
         again += [",".join(subject.strategies), "--seeds", ",".join(map(str, seeds))]
     yield "With the scenario below in scenario.yaml:", shlex.join(again)
-
-
-def _versions(trace: Trace) -> dict[str, str]:
-    python = trace.summary.get("host", {}).get("python")
-    versions = trace.summary.get("versions", {}) | ({"python": python} if python else {})
-    return {str(name): str(version) for name, version in versions.items()}
 
 
 def _fingerprints(subject: Subject) -> Iterator[tuple[str, str]]:

@@ -132,8 +132,9 @@ def headline(subject: Subject) -> Table:
         cells = [Cell(str(row["strategy"])), estimate(time_s, duration, bound)]
         if several:
             cells.append(_slower(row, bound))
+        if subject.target is not None:
+            cells.append(Cell(f"{row['reached']}/{row['runs']}"))
         cells += [
-            Cell(f"{row['reached']}/{row['runs']}"),
             Cell(f"{'> ' if bound else ''}{row['rounds']:.0f}"),
             Cell(duration(row["round_s"])),
             Cell(_number(row["participants"])),
@@ -142,7 +143,8 @@ def headline(subject: Subject) -> Table:
         rows.append(tuple(cells))
     columns = ["strategy", "time to target" if subject.target is not None else "simulated time"]
     columns += ["slower by"] if several else []
-    columns += ["reached", "rounds", "round", "clients", "rank"]
+    columns += ["reached"] if subject.target is not None else []
+    columns += ["rounds", "round", "clients", "rank"]
     notes = []
     if subject.seeds > 1:
         notes.append("Means over seeds, 95% confidence interval beneath.")

@@ -11,6 +11,8 @@ from typing import Any
 
 from wirelessfl.errors import InputError
 from wirelessfl.network.map import draw_network
+from wirelessfl.scenario.custom import Custom
+from wirelessfl.scenario.network import NetworkConfig
 from wirelessfl.study.report.subject import Subject
 from wirelessfl.trace.partition_plot import plot_partition
 
@@ -37,14 +39,27 @@ def pictures(subject: Subject) -> tuple[list[Picture], list[str]]:
     else:
         network, clients = scenario.network, scenario.devices.count
         try:
+            _check_needs_no_code(network)
             source = _drawn(lambda path: draw_network(network, clients, seed, path))
             found.append(Picture("Network", f"As seed {seed} finds it at time 0.", source))
         except InputError as error:
             left_out.append(f"The network's map is left out: {error}")
     if not trace.holdings.empty:
         source = _drawn(lambda path: plot_partition(trace.holdings, path))
-        found.append(Picture("Data", f"Training samples of each client, seed {seed}.", source))
+        classes = "of each class " if trace.holdings["class"].nunique() > 1 else ""
+        note = f"Training samples {classes}that each client holds, seed {seed}."
+        found.append(Picture("Data", note, source))
     return found, left_out
+
+
+def _check_needs_no_code(network: NetworkConfig) -> None:
+    """Nobody has allowed the code that results name: they may be a stranger's."""
+    for name, section in network:
+        if isinstance(section, Custom):
+            raise InputError(
+                f"network.{name} is code of its author's own, which a report does not "
+                "run. wirelessfl draw scenario.yaml --allow-custom draws it"
+            )
 
 
 def _drawn(draw: Callable[[Path], Any]) -> str:

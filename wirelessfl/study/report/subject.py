@@ -146,3 +146,10 @@ def goal_of(target: Target) -> float:
     level = target.below if target.below is not None else target.above
     assert level is not None  # the scenario is checked for one
     return level
+
+
+def versions(trace: Trace) -> dict[str, str]:
+    """Of the packages, and of Python, that a run was made with."""
+    python = trace.summary.get("host", {}).get("python")
+    found = trace.summary.get("versions", {}) | ({"python": python} if python else {})
+    return {str(name): str(version) for name, version in found.items()}

@@ -24,6 +24,7 @@ from wirelessfl.study.report.figures import (
     text,
 )
 from wirelessfl.study.report.page import Page, Section
+from wirelessfl.study.report.subject import versions
 from wirelessfl.study.report.tables import SHOW, Cell, Show, Table, amount, estimate, ratio
 from wirelessfl.study.statistics import Interval
 from wirelessfl.study.sweeping import Sweep
@@ -44,6 +45,7 @@ def sweep_page(sweep: Sweep) -> Page:
     if table.empty:
         raise InputError("nothing to report on: no run has finished")
     fields = " and ".join(axis.path for axis in sweep.axes)
+    done = sweep.members[int((sweep.runs["status"] == "finished").argmax())]
     target = sweep.scenario.stop.target
     what = f"the time to {target}" if target is not None else "the time of a round"
     return Page(
@@ -56,7 +58,7 @@ def sweep_page(sweep: Sweep) -> Page:
         warnings=list(_warnings(sweep, table)),
         sections=[Section("measures", "Along the sweep", charts=(_chart(sweep, table),))],
         commands=[("As it was made:", sweep.command)] if sweep.command else [],
-        versions={},
+        versions=versions(sweep.trace(done)),
         fingerprints={"scenario": fingerprint(sweep.scenario)},
         scenario_yaml=dump(sweep.scenario),
         colours={name: colour(i) for i, name in enumerate(sweep.strategies)},

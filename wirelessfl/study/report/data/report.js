@@ -21,8 +21,14 @@
     );
   };
 
+  // Two names that lie beside one another on a desk lie above one another on a phone.
+  const folds = ({ data }) =>
+    narrow.matches && data.some((trace) => trace.orientation === "h" && trace.y.some((name) => name.length > 24));
+  const folded = (data) => data.map((trace) => ({ ...trace, y: trace.y.map((name) => name.replace(" · ", "<br>")) }));
+
   const dressed = (figure) => {
-    const { data, layout } = recoloured(figure);
+    const { data: flat, layout } = recoloured(figure);
+    const data = folds(figure) ? folded(flat) : flat;
     const ink = dark.matches ? "#c9d1d9" : "#3b424a";
     const grid = dark.matches ? "#2b3138" : "#e6e8eb";
     const axis = (own) => ({
@@ -50,7 +56,7 @@
     const plot = box.querySelector(".plot");
     const figure = chart.figures[key];
     box.querySelector(".caption").textContent = figure.caption ?? "";
-    plot.style.height = `${figure.height ?? chart.height}px`;
+    plot.style.height = `${(figure.height ?? chart.height) * (folds(figure) ? 1.3 : 1)}px`;
     return Plotly.react(plot, ...dressed(figure), config);
   };
 
