@@ -10,6 +10,8 @@ from wirelessfl.scenario.base import Config
 from wirelessfl.scenario.custom import Custom
 from wirelessfl.scenario.units import Db, Metres, MetresPerSecond, Seconds
 
+SHORTEST_SLOT_S = 1e-6  # an OFDM symbol is tens of microseconds; and a second is a million slots
+
 # --- large-scale propagation ---------------------------------------------------------------------
 
 
@@ -115,7 +117,10 @@ class PacedFading(Config):
         "network.mobility, or 1 m/s.",
     )
     coherence_time_s: Seconds | None = Field(
-        None, gt=0, alias="coherence_time", description="Coherence time, instead of a speed."
+        None,
+        ge=SHORTEST_SLOT_S,
+        alias="coherence_time",
+        description="Coherence time, instead of a speed.",
     )
 
     @model_validator(mode="after")
@@ -156,7 +161,7 @@ class Jakes(PacedFading):
     kind: Literal["jakes"] = "jakes"
     slot_s: Seconds | None = Field(
         None,
-        gt=0,
+        ge=SHORTEST_SLOT_S,
         alias="slot",
         description="The gain is sampled in the middle of slots this long and held; default "
         "0.1 / Doppler frequency.",
