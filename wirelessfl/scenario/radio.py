@@ -10,6 +10,7 @@ from wirelessfl.scenario.base import Config
 from wirelessfl.scenario.custom import Custom
 from wirelessfl.scenario.units import Db, Metres, MetresPerSecond, Seconds
 
+FASTEST_MPS = 1e5  # satellites have a tenth of it
 SHORTEST_SLOT_S = 1e-6  # an OFDM symbol is tens of microseconds; and a second is a million slots
 
 # --- large-scale propagation ---------------------------------------------------------------------
@@ -111,6 +112,7 @@ class PacedFading(Config):
     speed_mps: MetresPerSecond | None = Field(
         None,
         gt=0,
+        le=FASTEST_MPS,
         alias="speed",
         description="Speed of the client or its surroundings; Doppler frequency = speed / "
         "wavelength, coherence time = 0.423 / Doppler frequency. null is the speed of "
