@@ -56,6 +56,11 @@ def test_the_fuzzer_notices_what_is_not_an_answer(monkeypatch: pytest.MonkeyPatc
             "at least 1 us",
         ),
         ("network: {fading: {kind: rician, speed: 1e40 m/s}}", "network.fading.speed", "at most"),
+        (
+            f"learning: {{task: {{kind: none, tokens: 1{'0' * 400}}}}}",
+            "learning.task.tokens",
+            "at most 1000000000",
+        ),
         ("server: {evaluate_time: 1e11 s}", "server.evaluate_time", "at most"),
         (
             "devices: {count: 4, background: {jobs_per_hour: 1e300, duration: 1 s}}",
