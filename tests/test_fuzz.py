@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from tests.fuzz import Counts, fuzz, one
+from tests.fuzz import FOLDER, Counts, fuzz, one
 from wirelessfl.device.poisson import PoissonPoints
 from wirelessfl.errors import InputError
+from wirelessfl.learning.model_size import sized_workload
 from wirelessfl.scenario import loads
+from wirelessfl.simulation import simulate
 
 STRATEGY = "strategy: {kind: uniform, participation: {expected: 2}}"
 
@@ -46,6 +50,17 @@ def test_the_fuzzer_notices_what_is_not_an_answer(monkeypatch: pytest.MonkeyPatc
             "at most",
         ),
         ("server: {overhead: 1.5e13 min}", "server.overhead", "at most"),
+        (
+            "network: {fading: {kind: rician, coherence_time: 1e-10 ms}}",
+            "network.fading.coherence_time",
+            "at least 1 us",
+        ),
+        ("network: {fading: {kind: rician, speed: 1e40 m/s}}", "network.fading.speed", "at most"),
+        (
+            f"learning: {{task: {{kind: none, tokens: 1{'0' * 400}}}}}",
+            "learning.task.tokens",
+            "at most 1",
+        ),
         ("server: {evaluate_time: 1e11 s}", "server.evaluate_time", "at most"),
         (
             "devices: {count: 4, background: {jobs_per_hour: 1e300, duration: 1 s}}",
@@ -76,3 +91,21 @@ def test_the_last_exact_cells_still_have_points():
     after_s, _ = points.next(np.arange(3), 1e12)
     assert (after_s > 1e12).all()
     assert (after_s < 1e12 + 1000).all()
+
+
+def test_a_model_larger_than_any_memory_is_counted():
+    named = loads(f"{{name: a, devices: {{count: 4}}, {STRATEGY}}}").timing_only()
+    load = sized_workload(named.learning, 4, seed=0)
+    huge = dataclasses.replace(load, head_size=10**30)
+    assert huge.trained_numbers([1, 2]) == pytest.approx([1e30, 1e30])
+    small = [rank * load.component_size + load.head_size for rank in (1, 2)]
+    assert load.trained_numbers([1, 2]).tolist() == small
+
+
+def test_a_transfer_without_an_end_is_an_error_in_words():
+    text = (FOLDER / "drone-swarm.yaml").read_text(encoding="utf-8")
+    far = {"network.placement.distances": ["300 m"] * 5 + ["6e14 m"]}
+    changes = far | {"stop.rounds": 2, "strategy": {"kind": "full"}}
+    scenario = loads(text, str(FOLDER / "fuzzed.yaml"), changes).timing_only()
+    with pytest.raises(InputError, match=r"client 5 .* coherence slots"):
+        simulate(scenario)

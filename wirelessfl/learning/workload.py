@@ -99,7 +99,7 @@ class Workload:
 
     def trained_numbers(self, rank: ArrayLike) -> Floats:
         """Numbers that a client holds to train: k * sum of (d_in + d_out) + head. [n]"""
-        return np.asarray(np.asarray(rank) * self.component_size + self.head_size, np.float64)
+        return np.asarray(rank, np.float64) * self.component_size + self.head_size
 
     def _sent_numbers(self, rank: ArrayLike) -> Floats:
         """Numbers that a client sends; ffa sends no A, fedsa no B. [n]"""

@@ -10,6 +10,9 @@ from wirelessfl.scenario.base import Config
 from wirelessfl.scenario.custom import Custom
 from wirelessfl.scenario.units import Db, Metres, MetresPerSecond, Seconds
 
+FASTEST_MPS = 1e5  # satellites have a tenth of it
+SHORTEST_SLOT_S = 1e-6  # an OFDM symbol is tens of microseconds; and a second is a million slots
+
 # --- large-scale propagation ---------------------------------------------------------------------
 
 
@@ -109,13 +112,17 @@ class PacedFading(Config):
     speed_mps: MetresPerSecond | None = Field(
         None,
         gt=0,
+        le=FASTEST_MPS,
         alias="speed",
         description="Speed of the client or its surroundings; Doppler frequency = speed / "
         "wavelength, coherence time = 0.423 / Doppler frequency. null is the speed of "
         "network.mobility, or 1 m/s.",
     )
     coherence_time_s: Seconds | None = Field(
-        None, gt=0, alias="coherence_time", description="Coherence time, instead of a speed."
+        None,
+        ge=SHORTEST_SLOT_S,
+        alias="coherence_time",
+        description="Coherence time, instead of a speed.",
     )
 
     @model_validator(mode="after")
@@ -156,7 +163,7 @@ class Jakes(PacedFading):
     kind: Literal["jakes"] = "jakes"
     slot_s: Seconds | None = Field(
         None,
-        gt=0,
+        ge=SHORTEST_SLOT_S,
         alias="slot",
         description="The gain is sampled in the middle of slots this long and held; default "
         "0.1 / Doppler frequency.",

@@ -33,6 +33,7 @@ class NoTask(Config):
     tokens: int | None = Field(
         None,
         ge=1,
+        le=10**9,
         description="Tokens in a sample; null is what an image gives the model, or 128 for text",
     )
     classes: int = Field(

@@ -21,6 +21,7 @@ import numpy as np
 import simpy
 from simpy.events import EventPriority
 
+from wirelessfl.errors import InputError
 from wirelessfl.learning.aggregation import Sampling
 from wirelessfl.network.link import timeout_at
 from wirelessfl.randomness import uniform
@@ -32,6 +33,7 @@ from wirelessfl.simulation.record import joined
 from wirelessfl.simulation.training import Learned
 from wirelessfl.strategy.asynchronous import Asynchronous
 
+MOST_IN_VAIN = 10_000  # attempts, and ten for each place, in a row; then none will ever succeed
 _AFTER_ALL_OTHERS = EventPriority(2)  # SimPy's own are 0 and 1
 
 
@@ -111,8 +113,13 @@ class AsyncServer(BaseServer):
         return goes_on
 
     def _gather(self, round: int) -> Generator[simpy.Event, object, bool]:
-        """Keep clients at work until K updates are there; false if the run ends before."""
-        env, missing, waits = self._env, self._rule.buffer, False
+        """Keep clients at work until K updates are there; false if the run ends before.
+
+        Raises:
+            InputError: If no client ever gets done and no time limit ends the run.
+        """
+        env, missing, waits, in_vain = self._env, self._rule.buffer, False, 0
+        most = max(MOST_IN_VAIN, 10 * self._rule.participation.concurrency)
         while missing:
             if env.now >= self._cut_s:
                 return False
@@ -131,7 +138,13 @@ class AsyncServer(BaseServer):
                 attempt = self._over.pop(0)
                 del self._at_work[attempt.client]
                 self._taken.append(attempt)
-                missing -= int(attempt.completed[0])
+                completed = bool(attempt.completed[0])
+                missing, in_vain = missing - completed, 0 if completed else in_vain + 1
+            if in_vain > most and np.isinf(self._cut_s):
+                raise InputError(
+                    f"no update has arrived in {in_vain} attempts in a row (until t={env.now:.6g} "
+                    "s): give clients more time (server.deadline), or end the run (stop.time)"
+                )
         return True
 
     def _sleep(self, until_s: float) -> Generator[simpy.Event, object, None]:
