@@ -74,6 +74,7 @@ def test_each_is_under_forty_lines():
         assert len(code.splitlines()) < 40
 
 
+@pytest.mark.slow
 def test_the_world_is_seen_as_the_page_says(tmp_path: Path):
     command, *_ = re.findall(r"^wirelessfl (.*)$", PAGE, flags=re.MULTILINE)
     done = wirelessfl(*shlex.split(command), "--out", tmp_path / "out", cwd=ROOT)

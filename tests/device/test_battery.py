@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -111,17 +110,6 @@ def test_energy_is_conserved(steps: list[tuple[float, float, bool]], initial: fl
     assert cell.charge_j[0] == pytest.approx(
         100 * initial + charged_j - spent_j - spilt_j, abs=1e-7
     )
-
-
-def test_a_state_survives_json():
-    first, second = battery(3), battery(3)
-    first.charge(3.0)
-    first.spend(np.array([0, 2]), np.array([100.0, 12.5]), np.array([True, False]))
-    second.restore(json.loads(json.dumps(first.state())))
-    for cell in (first, second):
-        cell.charge(7.0)
-    assert (first.charge_j == second.charge_j).all()
-    assert (first.resting == second.resting).all()
 
 
 def phases(*of: tuple[float, float]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -27,6 +27,7 @@ def test_every_option_is_shown(option: str):
     assert any(getattr(load(path).devices, option) is not None for path in FILES)
 
 
+@pytest.mark.slow
 def test_in_the_flaky_fleet_everything_goes_wrong_that_can():
     trace = simulate(load(FOLDER / "flaky-fleet.yaml", LIGHT))
     outcomes = set(trace.clients["outcome"])
@@ -34,6 +35,7 @@ def test_in_the_flaky_fleet_everything_goes_wrong_that_can():
     assert (trace.clients["queue_s"] > 0).any()
 
 
+@pytest.mark.slow
 def test_at_night_more_phones_are_on_than_in_the_evening():
     trace = simulate(load(FOLDER / "night-charging.yaml", (*LIGHT, "learning.local.steps=5")))
     available = trace.rounds.set_index("start_s")["available"]

@@ -71,6 +71,7 @@ def scenario_of(name: str, folder: Path, *overrides: str) -> Scenario:
 
 
 @pytest.mark.parametrize("name", TASKS)
+@pytest.mark.slow
 def test_two_rounds_with_a_checkpoint_of_ones_own(name: str, tmp_path: Path):
     scenario = scenario_of(name, tmp_path)
     trace = simulate(scenario)

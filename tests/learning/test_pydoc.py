@@ -96,6 +96,7 @@ def test_a_fraction_that_holds_nothing_out_is_an_error(library: Path):
     assert len(pydoc_corpus(0.15, library).test) == 1  # of the only package with seven strings
 
 
+@pytest.mark.slow
 def test_this_pythons_own_library_is_large_enough():
     corpus = pydoc_corpus()
     assert len(corpus.owners) > 60

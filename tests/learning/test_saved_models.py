@@ -70,6 +70,7 @@ def test_a_model_that_left_the_finite_numbers_is_saved_as_what_it_is(learner: Le
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # asked by PEFT
 @pytest.mark.parametrize("method", ["fedex", "flora"])
 @pytest.mark.parametrize("name", ["gpt2-classes", "qwen2"])  # Conv1D, and grouped keys and values
+@pytest.mark.slow
 def test_a_run_on_an_own_checkpoint_saves_what_it_merged(name: str, method: str, tmp_path: Path):
     scenario_of(name, tmp_path)
     strategy = f"strategy={{kind: full, adapter: {{method: {method}}}}}"

@@ -103,6 +103,7 @@ def test_a_frozen_a_reaches_what_it_was_drawn_to_span():
     assert 0.3 < error(EQUAL, method="ffa") < 0.7
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_unequal_ranks_do_to_every_method():
     rows = re.findall(r"^\| `(\w+)`(, `sketch_mode: update`)? \|" + 3 * r" ([\d.]+) \|", PAGE, re.M)
     assert {name for name, *_ in rows} == set(get_args(Method))

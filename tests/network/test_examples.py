@@ -111,7 +111,14 @@ def test_every_client_of_an_example_is_reached(path: Path):
         assert mean_bps.max() < 1e9
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+LONG = ("pydoc-packages", "help-desk", "private-classes")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=pytest.mark.slow) if p.stem in LONG else p for p in FILES],
+    ids=lambda path: path.stem,
+)
 def test_examples_run(path: Path):
     trace = simulate(load(path, (*tiny(path), *SMALL)))
     assert len(trace.rounds) == 3  # and the evaluation before the first

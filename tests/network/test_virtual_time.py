@@ -79,6 +79,7 @@ def test_hundreds_of_flows_end_as_if_stepped(rule: SharingRule, gap_s: float) ->
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("gap_s", [0.0, 0.3, 0.8, 3.0])
 @pytest.mark.parametrize("patience_s", [0.1, 1.0, 30.0])
+@pytest.mark.slow
 def test_hundreds_of_leavers_leave_as_if_stepped(
     rule: SharingRule, gap_s: float, patience_s: float
 ) -> None:

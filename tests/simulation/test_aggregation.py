@@ -79,6 +79,7 @@ def test_planners_know_both_payloads():
     np.testing.assert_array_equal(expected_ready_s(light, who, ranks[:, 0]), ready_s)
 
 
+@pytest.mark.slow
 def test_a_private_run_says_what_it_cost(small):
     pytest.importorskip("opacus")
     options = ("stop={rounds: 5}", "learning.privacy={epsilon: 6, clip_norm: 0.1}")

@@ -48,6 +48,7 @@ def test_runs_of_one_learner_do_not_share_what_a_method_remembers(small):
     assert_frame_equal(simulate(small(WHOLE.format("fedsa"))).rounds, alone)
 
 
+@pytest.mark.slow
 def test_methods_differ(small):
     last = {name: simulate(small(WHOLE.format(name))).rounds["loss"].iloc[-1] for name in METHODS}
     last["update"] = (

@@ -46,6 +46,7 @@ def test_a_run_on_pydoc_learns_and_is_the_same_every_time(traces: tuple[Trace, T
     assert one.rounds["accuracy"].isna().all()
 
 
+@pytest.mark.slow
 def test_how_many_samples_are_evaluated_at_once_changes_no_metric(monkeypatch: pytest.MonkeyPatch):
     overrides = (*TEXT, "devices.count=6", "learning.task.test_fraction=0.05")
     learning = load(FOLDER / "pydoc-packages.yaml", overrides).learning
@@ -57,6 +58,7 @@ def test_how_many_samples_are_evaluated_at_once_changes_no_metric(monkeypatch: p
     assert learner.evaluate(learner.initial, learner.method()) == pytest.approx(whole, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_trace_says_what_the_data_were_and_who_held_them(traces: tuple[Trace, Trace], tmp_path):
     trace, corpus = traces[0], pydoc_corpus()
     assert trace.summary["task"]["kind"] == "pydoc"

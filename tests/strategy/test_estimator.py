@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -115,16 +113,6 @@ def test_nothing_measured_changes_nothing() -> None:
     np.testing.assert_array_equal(estimator.noise(known.weights), before)
 
 
-def test_state_survives_json() -> None:
-    known, estimator = Known(6, common=0.5), NoiseEstimator(6)
-    for _ in range(5):
-        estimator.observe(known.round(np.full(6, 0.5), np.full(6, RANK)), RANK)
-    copy = NoiseEstimator(6)
-    copy.restore(json.loads(json.dumps(estimator.state())))
-    assert copy.state() == estimator.state()
-    np.testing.assert_array_equal(copy.noise(known.weights), estimator.noise(known.weights))
-
-
 def test_a_round_nobody_came_to_counts_with_what_is_remembered() -> None:
     """Over all sets, the empty one too, ||U||^2 - sum w_n^2 ||c_n||^2 has the mean that it should.
 
@@ -149,9 +137,8 @@ def test_a_round_nobody_came_to_counts_with_what_is_remembered() -> None:
         estimator, cross = NoiseEstimator(2), []
         for each in ([0, 1], members):
             estimator.observe(round_of(each), RANK)
-            state = estimator.state()
-            cross.append(state["cross"][0])
-        return (cross[0] + (cross[1] - cross[0]) * state["rounds"]) * state["level"]
+            cross.append(estimator._cross)
+        return (cross[0] + (cross[1] - cross[0]) * estimator._rounds) * estimator._level
 
     chance = {(): 0.8 * 0.6, (0,): 0.2 * 0.6, (1,): 0.8 * 0.4, (0, 1): 0.2 * 0.4}
     mean = sum(p * signal_after(list(members)) for members, p in chance.items())

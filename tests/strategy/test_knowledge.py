@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -158,22 +157,7 @@ def test_plain_estimates_are_own_means_and_reports_as_they_are() -> None:
     np.testing.assert_array_equal(knowledge.survival, 1.0)
 
 
-def test_what_was_learnt_survives_a_restart() -> None:
-    whole, resumed = known(30), known(30)
-    rounds_of(whole, 12, slower=1.3, lost=0.2)
-    resumed.restore(json.loads(json.dumps(whole.state())))
-    seen = observation(2, 30)
-    ours, theirs = resumed.correct(seen, now=True), whole.correct(seen, now=True)
-    np.testing.assert_array_equal(ours.uplink_rate_bps, theirs.uplink_rate_bps)
-    np.testing.assert_array_equal(ours.compute_fixed_s, theirs.compute_fixed_s)
-    np.testing.assert_array_equal(resumed.survival, whole.survival)
-    np.testing.assert_array_equal(
-        resumed.noise.noise(seen.weights), whole.noise.noise(seen.weights)
-    )
-    pi = np.full(30, 0.5)
-    assert resumed.noise.error(seen.weights, pi) == whole.noise.error(seen.weights, pi)
-
-
+@pytest.mark.slow
 def test_standard_error_of_the_ratio_is_how_far_estimates_stray() -> None:
     """Two hundred servers with independent rounds estimate one population."""
     weights, excess = np.full(20, 0.05), np.full(20, 3.0)
@@ -198,18 +182,3 @@ def test_an_oracle_knows_the_ratio_exactly() -> None:
     variance = np.sum(weights**2 * (1 / q - 1) * (updates**2).sum(axis=1))
     assert true.noise(weights) @ (1 / q - 1) == pytest.approx(variance / (mean @ mean))
     assert true.error(weights, q) == 0.0
-
-
-def test_an_oracle_goes_on_from_its_state() -> None:
-    knowledge, resumed = known(9), known(9)
-    seen = replace(observation(1, 9), true_updates=lambda: TrueUpdates(np.arange(1.0, 10), 2.0))
-    knowledge.correct(seen, now=True)
-    chosen = strategy(9, "uniform", participation={"expected": 4})
-    knowledge.learn(feedback(chosen.plan(seen), seen), step=1.0)
-    resumed.restore(json.loads(json.dumps(knowledge.state())))
-    ours, theirs = resumed.correct(seen, now=True), knowledge.correct(seen, now=True)
-    np.testing.assert_array_equal(ours.uplink_rate_bps, theirs.uplink_rate_bps)
-    np.testing.assert_array_equal(
-        resumed.noise.noise(seen.weights), knowledge.noise.noise(seen.weights)
-    )
-    assert resumed.noise.noise(seen.weights)[8] == seen.weights[8] ** 2 * 9.0 / 2.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
@@ -63,16 +61,7 @@ def test_the_ceiling_is_kept_and_updates_that_go_on_straight_do_not_lower_it() -
     assert limit.largest(1.0) == 2.0
 
 
-def test_a_limit_goes_on_from_its_state() -> None:
-    first, second = StepLimit(2.0), StepLimit(2.0)
-    first.observe(1.0, 2.0, np.nan, 0.5, 1.0)
-    first.observe(1.0, 2.0, 0.4, 0.5, 0.9)
-    second.restore(json.loads(json.dumps(first.state())))
-    for limit in (first, second):
-        limit.observe(1.0, 1.5, -0.3, 0.5, 0.8)
-    assert first.largest(1.0) == second.largest(1.0) < 2.0
-
-
+@pytest.mark.slow
 def test_a_measured_limit_holds_back_a_step_far_beyond_what_the_objective_bears() -> None:
     """Uploads are scarce, and 8 is about the best ceiling here."""
     federated = Federated(seed=0, uplink_hz=1e6)

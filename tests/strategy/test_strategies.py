@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -257,21 +256,6 @@ def test_unreachable_clients_stay_out_until_they_are_back(kind: str) -> None:
         plan = chosen.plan(observation(1, 10, round=round, uplink_rate_bps=uplink))
         np.testing.assert_array_equal(plan.q > 0, uplink > 0)
         assert np.isfinite(plan.expected_round_s)
-
-
-@pytest.mark.parametrize("kind", PRESETS)
-def test_a_resumed_strategy_plans_what_it_would_have_planned(kind: str) -> None:
-    whole = strategy(15, kind)
-    expected = run(whole, 15, range(12))
-    first = strategy(15, kind)
-    run(first, 15, range(7))
-    second = strategy(15, kind)
-    second.restore(json.loads(json.dumps(first.state())))
-    for ours, theirs in zip(run(second, 15, range(7, 12)), expected[7:], strict=True):
-        np.testing.assert_array_equal(ours.q, theirs.q)
-        np.testing.assert_array_equal(ours.k, theirs.k)
-        assert ours.server_step == theirs.server_step
-        assert ours.expected_round_s == theirs.expected_round_s
 
 
 def test_too_many_expected_participants_are_refused() -> None:

@@ -84,6 +84,7 @@ def test_finished_members_are_kept_when_the_grid_grows(timing, tmp_path, runs) -
     assert (result.runs["status"] == "finished").all()
 
 
+@pytest.mark.slow
 def test_a_changed_scenario_does_not_replace_finished_members(timing, tmp_path, runs) -> None:
     sweep(timing(), VARY, out=tmp_path, jobs=1)
     before = (tmp_path / "study.json").read_bytes()
@@ -127,6 +128,7 @@ def test_tables_on_disk_hold_the_same_numbers_with_units(timing, tmp_path: Path)
     assert {one.name for one in MEASURES} <= set(result.table().columns)
 
 
+@pytest.mark.slow
 def test_a_failed_member_is_told_and_remembered(timing, tmp_path, monkeypatch) -> None:
     run_member = processes.run_member
 
@@ -235,6 +237,7 @@ def test_folders_that_cannot_be_written_are_told_before_anything_runs(timing, tm
     ],
     ids=["line", "words", "map", "three"],
 )
+@pytest.mark.slow
 def test_pictures_of_one_two_and_three_axes(timing, tmp_path: Path, vary) -> None:
     result = sweep(timing("stop.rounds=1"), vary, ["uniform", "everyone"], jobs=1)
     result.plot(tmp_path / "sweep.png")

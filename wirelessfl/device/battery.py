@@ -10,7 +10,6 @@ same availability, channel and draws, but not the same set of charged devices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,20 +91,6 @@ class Battery:
     @property
     def _resume_j(self) -> float:
         return self._config.resume * self._config.capacity_j
-
-    def state(self) -> dict[str, Any]:
-        """JSON values that `restore` takes."""
-        return {
-            "charge_j": self.charge_j.tolist(),
-            "resting": self.resting.tolist(),
-            "charged_to_s": self._charged_to_s,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.charge_j = np.array(state["charge_j"])
-        self.resting = np.array(state["resting"], dtype=bool)
-        self._charged_to_s = state["charged_to_s"]
 
 
 def empty_s(charge_j: Floats, phases: Sequence[tuple[Floats, Floats]]) -> Floats:

@@ -8,7 +8,6 @@ that suits it. Pilots are plans too, for updates that are equally long and unrel
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -83,22 +82,6 @@ class AdaptiveStrategy(Strategy):
         """Sharpen the estimates."""
         assert self._plan is not None, "a round begins with a plan"
         self._knowledge.learn(feedback, self._plan.server_step)
-
-    def state(self) -> dict[str, Any]:
-        """Estimates and the current plan."""
-        plan = self._plan
-        return {
-            "knowledge": self._knowledge.state(),
-            "plan": plan and {**vars(plan), "q": plan.q.tolist(), "k": plan.k.tolist()},
-            "planned_round": self._planned_round,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue with the estimates and the plan of `state`."""
-        self._knowledge.restore(state["knowledge"])
-        plan = state["plan"]
-        self._plan = plan and Plan(**{**plan, "q": np.array(plan["q"]), "k": np.array(plan["k"])})
-        self._planned_round = state["planned_round"]
 
     def _new_plan(self, seen: Observation, last: Plan | None) -> Plan:
         """Plan the reachable clients; the others stay out until the next plan."""

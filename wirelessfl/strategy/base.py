@@ -10,7 +10,6 @@ often on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 
@@ -63,12 +62,3 @@ class Strategy(ABC):
 
     def observe(self, feedback: RoundFeedback) -> None:  # noqa: B027 - most strategies do not learn
         """Learn from a finished round."""
-
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs to continue a run; JSON values only."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up the state that `state` returned."""
-        if state:
-            raise ValueError(f"{type(self).__name__} keeps no state, was given {sorted(state)}")

@@ -11,8 +11,6 @@ that c_n stays below 1 / (1 - memory).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from wirelessfl.strategy.observation import Floats, Ints
@@ -81,12 +79,3 @@ class RunningMeans:
         groups = np.count_nonzero(count) - 1
         between = (spread - groups * within) / (total - np.sum(count**2) / total)
         return within, max(float(between), 0.0)
-
-    def state(self) -> dict[str, Any]:
-        """JSON values that `restore` takes."""
-        return {"sums": [self._count.tolist(), self._sum.tolist(), self._squares.tolist()]}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._count, self._sum, self._squares = np.array(state["sums"])
-        self._found = None

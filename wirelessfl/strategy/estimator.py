@@ -19,8 +19,6 @@ E||U||^2 under full participation at full rank: the noise-scale argument of McCa
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from wirelessfl.strategy.credibility import RunningMeans
@@ -98,21 +96,6 @@ class NoiseEstimator:
         variance = max(self._cross_squared - self._cross**2, 0.0) / max(self._rounds - 1.0, 1.0)
         by_signal = ratio * np.sqrt(variance) / signal
         return float(np.sqrt(np.sum(by_norms**2) + by_signal**2))
-
-    def state(self) -> dict[str, Any]:
-        """JSON values that `restore` takes."""
-        return {
-            "norms": self._norms.state(),
-            "level": self._level,
-            "cross": [self._cross, self._cross_squared],
-            "rounds": self._rounds,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._norms.restore(state["norms"])
-        self._level, self._rounds = state["level"], state["rounds"]
-        self._cross, self._cross_squared = state["cross"]
 
 
 def unrelated(weights: Floats) -> Floats:

@@ -8,8 +8,6 @@ newest reports and the norms so far, where the paper measures both once. (`recon
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from wirelessfl.scenario.baselines import FixedK
@@ -85,14 +83,3 @@ class FixedKStrategy(Strategy):
         stage = feedback.round // self._config.participation.pilot_rounds
         if stage < 2 and len(feedback.clients):
             self._losses[stage].append(float(np.average(feedback.losses, weights=feedback.weights)))
-
-    def state(self) -> dict[str, Any]:
-        """Norms and pilots."""
-        losses = [list(pilot) for pilot in self._losses]
-        return {"rank": self._rank, "norms": self._norms.state(), "losses": losses}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """See `Strategy.restore`."""
-        self._rank = state["rank"]
-        self._norms.restore(state["norms"])
-        self._losses = (list(state["losses"][0]), list(state["losses"][1]))

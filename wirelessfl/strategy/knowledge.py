@@ -9,7 +9,6 @@ besides, the server keeps how often each client's update arrived. `reconstructed
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -98,24 +97,3 @@ class Knowledge:
     def largest_step(self, weights: Floats) -> float:
         """The server step that full participation would get, for shares a_n."""
         return self._limit.largest(self._measured.signal(weights))
-
-    def state(self) -> dict[str, Any]:
-        """JSON values that `restore` takes."""
-        return {
-            "limit": self._limit.state(),
-            "noise": self._measured.state(),
-            "uplink": self._uplink.state(),
-            "downlink": self._downlink.state(),
-            "compute": self._compute.state(),
-            "asked": self._asked.tolist(),
-            "arrived": self._arrived.tolist(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._limit.restore(state["limit"])
-        self._measured.restore(state["noise"])
-        self._uplink.restore(state["uplink"])
-        self._downlink.restore(state["downlink"])
-        self._compute.restore(state["compute"])
-        self._asked, self._arrived = np.array(state["asked"]), np.array(state["arrived"])

@@ -16,8 +16,6 @@ and fast devices.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from wirelessfl.scenario.baselines import Oort
@@ -117,20 +115,3 @@ class OortStrategy(Strategy):
             if now < before:
                 self._pace = min(1.0, self._pace + self._config.participation.pacer_step)
             del self._history[:window]
-
-    def state(self) -> dict[str, Any]:
-        """What is known of each client, and the pacer."""
-        return {
-            "utility": self._utility.tolist(),
-            "time_s": self._time_s.tolist(),
-            "last": self._last.tolist(),
-            "taken": self._taken.tolist(),
-            "pace": self._pace,
-            "history": list(self._history),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """See `Strategy.restore`."""
-        for name in ("utility", "time_s", "last", "taken"):
-            setattr(self, f"_{name}", np.array(state[name]))
-        self._pace, self._history = state["pace"], list(state["history"])

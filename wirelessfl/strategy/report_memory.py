@@ -12,8 +12,6 @@ reports flatter today is not better tomorrow. `reconstructed`; exact for lognorm
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from wirelessfl.strategy.observation import Floats
@@ -69,17 +67,3 @@ class ReportMemory:
         kept = self.persistence if now else 0.0
         value = self._mean + kept * self._last - (1.0 - kept**2) * self.variance / 2
         return np.where(rate_bps > 0, np.exp(value), 0.0)
-
-    def state(self) -> dict[str, Any]:
-        """JSON values that `restore` takes."""
-        sums = (self._count, self._mean, self._squares, self._last)
-        return {
-            "sums": [values.tolist() for values in sums],
-            "persisted": self._persisted,
-            "varied": self._varied,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._count, self._mean, self._squares, self._last = np.array(state["sums"])
-        self._persisted, self._varied = state["persisted"], state["varied"]

@@ -7,8 +7,6 @@ client n's mean squared update. Times do not matter to it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from wirelessfl.scenario.baselines import Statistical
@@ -49,12 +47,3 @@ class StatisticalStrategy(Strategy):
     def observe(self, feedback: RoundFeedback) -> None:
         """Sharpen the estimates of G_n."""
         self._norms.observe(feedback, self._rank)
-
-    def state(self) -> dict[str, Any]:
-        """Estimates of G_n."""
-        return {"rank": self._rank, "norms": self._norms.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """See `Strategy.restore`."""
-        self._rank = state["rank"]
-        self._norms.restore(state["norms"])

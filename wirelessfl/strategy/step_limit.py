@@ -15,7 +15,6 @@ against the last one (<U', U> < 0) says that the step was beyond the best. Own d
 from __future__ import annotations
 
 import math
-from typing import Any
 
 # Weight of the past, as in what is known of the signal.
 MEMORY = 0.9
@@ -63,12 +62,3 @@ class StepLimit:
         belief = PSEUDO_ROUNDS * signal
         found = (belief * self._ceiling + self._moved) / (belief + max(self._turned, 0.0))
         return min(found, self._ceiling)
-
-    def state(self) -> dict[str, Any]:
-        """JSON values that `restore` takes."""
-        return {"turned": self._turned, "moved": self._moved, "last": self._last}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._turned, self._moved = state["turned"], state["moved"]
-        self._last = state["last"] and tuple(state["last"])
