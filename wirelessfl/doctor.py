@@ -83,7 +83,7 @@ def extras(name: str) -> Finding:
     if not lacking:
         return Finding(name, "ok", "all installed")
     found = f"not installed: {', '.join(lacking)}"
-    return Finding(name, "ok", f"{found} (python -m pip install 'wirelessfl[{lacking[0]}]')")
+    return Finding(name, "ok", f"{found} (python -m pip install -e '.[{lacking[0]}]')")
 
 
 def _requirements() -> Iterator[tuple[set[str], str]]:

@@ -13,7 +13,13 @@ from wirelessfl.errors import InputError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A name to write to; what was written gets `path`'s name once it is complete and durable."""
+    """A name to write to; what was written gets `path`'s name once it is complete and durable.
+
+    Raises:
+        InputError: If `path` is there and no ordinary file, such as a device, and so is not replaced.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not an ordinary file")
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
