@@ -16,7 +16,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A name to write to; what was written gets `path`'s name once it is complete and durable.
 
     Raises:
-        InputError: If `path` is there and no ordinary file, such as a device, and so is not replaced.
+        InputError: If `path` is there and is no ordinary file, such as a device.
     """
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not an ordinary file")
