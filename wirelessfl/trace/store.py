@@ -222,7 +222,9 @@ def _read_table(folder: Path, name: str, schema: pa.Schema) -> pd.DataFrame:
         ValueError: If it is damaged.
     """
     path = folder / f"{name}.parquet"
-    with path.open("rb") as file:  # a folder of that name would be read as a table in parts
+    # Not by its name, as a folder of that name would be read as a table in parts; nor as a file of
+    # Python's, which Arrow's threads may still want when the interpreter ends.
+    with pa.OSFile(str(path)) as file:
         if missing := set(schema.names) - set(pq.read_schema(file).names):
             raise ValueError(f"{path.name}: lacks the columns {sorted(missing)}")
         table = pq.read_table(file, schema=schema, page_checksum_verification=True)
