@@ -11,10 +11,11 @@ they are, and <E U, U> by S (see `estimator`): lambda is the ratio of their sums
 by its step, since one that hardly moves the model, such as a pilot's, shows noise and no curvature.
 An update against the last one (<U', U> < 0) says that the step was beyond the best.
 
-lambda is a mean, and directions of more curvature overshoot while it still looks harmless: what lies
-along them is multiplied by 1 - s lambda_i, and grows beyond s = 2/lambda_i. So with little noise
-steps end at `BOLDEST`/lambda, at which only what is more than four times the mean can grow; where
-curvature is even, that gives away a quarter of a round's gain. Own derivation, `reconstructed`.
+lambda is a mean, and directions of more curvature overshoot while it still looks harmless: what
+lies along them is multiplied by 1 - s lambda_i, and grows beyond s = 2/lambda_i. So with little
+noise steps end at `BOLDEST`/lambda, at which only what is more than four times the mean can grow;
+where curvature is even, that gives away a quarter of a round's gain. Own derivation,
+`reconstructed`.
 """
 
 from __future__ import annotations
