@@ -16,6 +16,7 @@ from wirelessfl.errors import InputError
 from wirelessfl.scenario.strategy import StrategyConfig
 from wirelessfl.strategy import Observation, Plan, RoundFeedback, Strategy, build_strategy
 from wirelessfl.strategy.baselines import proportional_q
+from wirelessfl.strategy.step_limit import BOLDEST
 
 INDEPENDENT = ["full", "uniform", "data_proportional", "statistical", "fslora"]
 PRESETS = [*INDEPENDENT, "adaptive", "adaptive-paper"]
@@ -242,9 +243,14 @@ def test_coupled_step_follows_the_noise_and_stays_positive(seed: int) -> None:
         chosen.observe(feedback(plan, seen, seed))
 
 
-def test_full_participation_takes_the_full_step() -> None:
-    chosen = strategy(5, "adaptive", participation={"q_min": 1.0}, adapter={"sketch": "off"})
-    assert chosen.plan(observation(1, 5)).server_step == pytest.approx(1.0)
+@pytest.mark.parametrize(("smoothness", "part"), [("given", 1.0), ("measured", BOLDEST)])
+def test_full_participation_takes_the_full_step_or_what_is_safe_of_it(
+    smoothness: str, part: float
+) -> None:
+    everybody = {"participation": {"q_min": 1.0}, "adapter": {"sketch": "off"}}
+    server = {"step_max": 3.0, "smoothness": smoothness}
+    chosen = strategy(5, "adaptive", **everybody, server=server)
+    assert chosen.plan(observation(1, 5)).server_step == pytest.approx(part * 3.0)
 
 
 @pytest.mark.parametrize("kind", LEARNING)

@@ -62,12 +62,16 @@ class PlannedStep(_Aggregation):
         description="A number, or coupled: step_max / (1 + noise-to-signal ratio of the plan).",
     )
     step_max: float = Field(
-        1.0, gt=0, description="The coupled step that full participation would get."
+        1.0,
+        gt=0,
+        description="The coupled step that full participation would get if smoothness is given; "
+        "half of it if it is measured.",
     )
     smoothness: Literal["measured", "given"] = Field(
         "measured",
         description="measured: how updates turn from round to round shows what the objective "
-        "allows, and the coupled step stays within it; given: step_max alone limits it.",
+        "allows, and the coupled step stays within it, and within half of it where there is little "
+        "noise; given: step_max alone limits it.",
     )
 
     @property

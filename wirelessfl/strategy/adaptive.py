@@ -24,6 +24,7 @@ from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, Rou
 from wirelessfl.strategy.planner import marginal_price
 from wirelessfl.strategy.problem import Problem
 from wirelessfl.strategy.round_model import expected_round_s, round_model
+from wirelessfl.strategy.step_limit import BOLDEST
 
 # Ranks the planner weighs per client, evenly spaced in log scale from k_min to the full rank.
 RANK_OPTIONS = 6
@@ -107,10 +108,10 @@ class AdaptiveStrategy(Strategy):
             arriving, plan.k, seen.rank, seen.weights, noise.noise(seen.weights), drift=DRIFT
         )
         server = self._config.server
-        largest = server.step_max
+        coupled = server.step_max * terms.step_ratio
         if server.measures_smoothness:
             largest = self._knowledge.largest_step(seen.weights)
-        coupled = largest * terms.step_ratio
+            coupled = largest * min(terms.step_ratio, BOLDEST)
         return replace(
             plan,
             server_step=coupled if server.step == "coupled" else server.step,
