@@ -33,7 +33,7 @@ from wirelessfl.simulation.record import joined
 from wirelessfl.simulation.training import Learned
 from wirelessfl.strategy.asynchronous import Asynchronous
 
-MOST_IN_VAIN = 10_000  # attempts, and ten for each place, in a row; then none will ever succeed
+MOST_IN_VAIN = 2_000  # attempts, and ten for each place, in a row; then none will ever succeed
 _AFTER_ALL_OTHERS = EventPriority(2)  # SimPy's own are 0 and 1
 
 
