@@ -32,9 +32,9 @@ HERE = Path(__file__).parent
 SCENARIOS = ("communication", "balanced", "compute")
 # fedit at full rank is uniform: the same runs.
 STRATEGIES = (
-    *("adaptive", "uniform", "data_proportional", "statistical", "fslora", "adaptive-paper"),
-    *("full", "fixed_k", "deadline", "oort", "fedbuff", "fedasync", "ffa"),
-    *("hetlora", "flexlora", "flora"),
+    *("adaptive", "uniform", "data_proportional", "statistical", "fslora"),
+    *("full", "fixed_k", "deadline", "oort", "fedbuff", "fedasync", "adaptive-paper"),
+    *("hetlora", "flexlora", "flora", "ffa"),
 )
 OURS = "adaptive"
 TUNING_SEED, FINAL_SEEDS = 100, (101, 102)
