@@ -115,7 +115,7 @@ def test_pruned_clients_send_less(small, kind: str):
         "full": "",
         "adaptive": "participation: {pilot_rounds: 1, "
         "replan_every: 4, replan_change: 99, opportunistic: false}, "
-        "server: {variance_reduction: none},",
+        "server: {variance_reduction: none, step_max: 2},",
     }[kind]
     adapter = "adapter: {method: hetlora, pruning: 0.5, sketch: off}"
     scenario = small("stop={rounds: 8}", f"strategy={{kind: {kind}, {options} {adapter}}}")
