@@ -82,7 +82,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 def ablated(file: Path, out: Path, switches: tuple[str, ...]) -> pd.DataFrame:
     """Rounds of `adaptive`, whose step is far too large at first, with something switched off."""
     base = "{kind: adaptive, participation: {pilot_rounds: 1}, server: {step_max: 50}}"
-    settings = ["stop.rounds=8", f"strategy={base}", *(f"strategy.{one}" for one in switches)]
+    far = ("network.cells.radius=1500 m", "learning.lora.rank=16", "seed=3")  # ranks are planned
+    settings = [
+        "stop.rounds=8",
+        f"strategy={base}",
+        *(f"strategy.{one}" for one in switches),
+        *far,
+    ]
     if any(one.startswith("server={") for one in switches):
         settings[1] = "strategy={kind: adaptive, participation: {pilot_rounds: 1}}"
     wirelessfl("run", file, "--out", out, *(word for one in settings for word in ("--set", one)))
