@@ -88,6 +88,7 @@ def test_two_rounds_with_a_checkpoint_of_ones_own(name: str, tmp_path: Path):
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # asked by PEFT
 @pytest.mark.parametrize("name", ["roberta", "qwen2", "gpt2-classes"])
+@pytest.mark.slow
 def test_one_at_a_time_gives_the_same_and_peft_loads_the_result(name: str, tmp_path: Path):
     scenario = scenario_of(name, tmp_path)
     stacked = simulate(scenario)

@@ -183,6 +183,7 @@ FIXED = {"placement": {"kind": "fixed", "distances": ["300 m"]}, "shadowing": {"
     ],
     ids=lambda fading: fading["kind"],
 )
+@pytest.mark.slow
 def test_lone_transfers_end_as_over_the_exact_channel(mode: str, fading: dict[str, object]) -> None:
     """In law: 300 clients at one place, about 200 coherence slots each."""
     took: list[Floats] = []
@@ -218,6 +219,7 @@ READY_S = np.array([0.0, 0.2, 0.5, 1.0, 1.01, 1.4, 2.0, 4.0])
         (EqualFinishRule("on_event"), "per_rb", 0.03, 0.7),
     ],
 )
+@pytest.mark.slow
 def test_transfers_that_share_end_as_over_the_exact_channel(
     rule: SharingRule, mode: str, mean: float, deviation: float
 ) -> None:

@@ -37,6 +37,7 @@ def forbid_training(scenario: Scenario, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.slow
 def test_a_run_with_a_memo_has_the_trace_of_one_without(
     small, tmp_path: Path, monkeypatch, name: str
 ):

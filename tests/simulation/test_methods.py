@@ -31,6 +31,7 @@ LEARNS = (
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.slow
 def test_every_method_learns_and_a_run_is_repeatable(small, name: str):
     scenario = small("stop={rounds: 4}", WHOLE.format(name), *LEARNS)
     run, again = simulate(scenario), simulate(scenario)

@@ -66,6 +66,7 @@ def limited(kind: str, seed: int) -> Problem:
 
 @pytest.mark.parametrize("kind", ["expected_max", "per_round", "per_hour"])
 @pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.slow
 def test_a_limit_binds_is_kept_and_costs_little_more_than_it_must(kind: str, seed: int) -> None:
     task = limited(kind, seed)
     free = marginal_price(replace(task, expected_max=np.inf, budgets=()))

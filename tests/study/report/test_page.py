@@ -72,6 +72,7 @@ def test_a_page_is_one_file_that_names_nothing_elsewhere(page: Path):
     assert page.stat().st_size < 3_000_000
 
 
+@pytest.mark.slow
 def test_equal_studies_give_equal_bytes(page: Path, tmp_path: Path):
     wfl.report(a_study(), tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
