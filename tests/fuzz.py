@@ -23,6 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -175,32 +176,49 @@ def written(rng: random.Random, tree: Any) -> str:
     return text
 
 
-def _alarm(*_: object) -> None:
-    raise TooLong(f"more than {LONGEST_S:g} s")
+@contextmanager
+def alarmed(longest_s: float, hanging_s: float) -> Iterator[None]:
+    """Ends a block that takes too long, by an exception or, in compiled code, with the process."""
+
+    def alarm(*_: object) -> None:
+        raise TooLong(f"more than {longest_s:g} s")
+
+    signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, longest_s, 1.0)  # what swallows one alarm gets the next
+    faulthandler.dump_traceback_later(hanging_s, exit=True)  # an alarm never ends compiled code
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+
+
+def whence(error: BaseException) -> str:
+    """The last three lines of the package that an exception went through, the last one first."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if "wirelessfl" in f.filename]
+    return " < ".join(own[::-1][:3])
 
 
 def one(text: str, counts: Counts, simulated: bool) -> None:
     """One case; a defect is noted with its text."""
     from wirelessfl.simulation import simulate
 
-    signal.signal(signal.SIGALRM, _alarm)
-    # A busy machine is not a slow program; and what swallows one alarm gets the next.
-    signal.setitimer(signal.ITIMER_REAL, 4 * LONGEST_S, 1.0)
-    faulthandler.dump_traceback_later(HANGING_S, exit=True)  # an alarm never ends compiled code
     started = time.process_time()
     counts.cases += 1
     step = "load"
     try:
-        scenario = loads(text, str(FOLDER / "fuzzed.yaml"))
-        step = "check"
-        check(scenario)
-        counts.valid += 1
-        if simulated and scenario.devices.count <= 2000:
-            step = "run"
-            light = scenario.timing_only()
-            stop = light.stop.model_copy(update={"rounds": 2})
-            simulate(light.model_copy(update={"stop": stop}))
-            counts.run += 1
+        with alarmed(4 * LONGEST_S, HANGING_S):  # a busy machine is not a slow program
+            scenario = loads(text, str(FOLDER / "fuzzed.yaml"))
+            step = "check"
+            check(scenario)
+            counts.valid += 1
+            if simulated and scenario.devices.count <= 2000:
+                step = "run"
+                light = scenario.timing_only()
+                stop = light.stop.model_copy(update={"rounds": 2})
+                simulate(light.model_copy(update={"stop": stop}))
+                counts.run += 1
     except InputError as error:
         if not str(error).strip():
             counts.defects.setdefault("an error without words", text)
@@ -208,15 +226,9 @@ def one(text: str, counts: Counts, simulated: bool) -> None:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        last = traceback.extract_tb(error.__traceback__)
-        own = [f"{Path(f.filename).name}:{f.lineno}" for f in last if "wirelessfl" in f.filename]
-        where = " < ".join(own[::-1][:3])
         counts.defects.setdefault(
-            f"{step}: {type(error).__name__}: {str(error)[:90]}: {where}", text
+            f"{step}: {type(error).__name__}: {str(error)[:90]}: {whence(error)}", text
         )
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        faulthandler.cancel_dump_traceback_later()
     took_s = time.process_time() - started
     counts.slowest_s = max(counts.slowest_s, took_s)
     if took_s > LONGEST_S:

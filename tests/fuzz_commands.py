@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import faulthandler
 import io
 import json
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from tests.fuzz import HANGING_S, TooLong
+from tests.fuzz import HANGING_S, alarmed, whence
 from wirelessfl.cli import main as wirelessfl_main
 
 LONGEST_S = 8.0  # of processor time; a valid study of a few short runs is among the cases
@@ -258,12 +255,7 @@ class Answer:
     def defect(self) -> str | None:
         """What is wrong with it, if anything."""
         if self.error is not None:
-            frames = traceback.extract_tb(self.error.__traceback__)
-            own = [
-                f"{Path(f.filename).name}:{f.lineno}" for f in frames if "wirelessfl" in f.filename
-            ]
-            where = " < ".join(own[::-1][:3])
-            return f"{type(self.error).__name__}: {str(self.error)[:90]!r}: {where}"
+            return f"{type(self.error).__name__}: {str(self.error)[:90]!r}: {whence(self.error)}"
         if self.code not in (0, 1, 2, 3):
             return f"exit code {self.code}"
         said = [line for line in self.err.splitlines() if line.startswith("error:")]
@@ -281,19 +273,13 @@ class Answer:
 
 def call(arguments: list[str], place: Path) -> Answer:
     """Run `wirelessfl` in this process, in a folder, with strict UTF-8 output."""
-
-    def alarm(*_: object) -> None:
-        raise TooLong(f"more than {4 * LONGEST_S:g} s")
-
     streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", e) for e in ("strict", "backslashreplace")]
     before = Path.cwd()
     os.chdir(place)
-    signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, 4 * LONGEST_S, 1.0)
-    faulthandler.dump_traceback_later(HANGING_S + 4 * LONGEST_S, exit=True)
     started, code, error = time.process_time(), 0, None
     try:
         with (
+            alarmed(4 * LONGEST_S, HANGING_S + 4 * LONGEST_S),
             contextlib.redirect_stdout(streams[0]),
             contextlib.redirect_stderr(streams[1]),
             mock.patch.object(sys, "argv", ["wirelessfl", *arguments]),
@@ -309,8 +295,6 @@ def call(arguments: list[str], place: Path) -> Answer:
     except BaseException as raised:
         error = raised
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        faulthandler.cancel_dump_traceback_later()
         os.chdir(before)
     said = []
     for stream in streams:

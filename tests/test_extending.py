@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from tests import test_cli
 from tests.examples import FOLDER
 from wirelessfl.learning.jobs import GradientJob
 from wirelessfl.scenario import load
@@ -22,6 +21,10 @@ from wirelessfl.simulation import simulate
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 WORLD = FOLDER / "own-code" / "own-world.yaml"
+
+
+# Nothing is written beside own_code.py.
+wirelessfl = partial(test_cli.wirelessfl, PYTHONDONTWRITEBYTECODE="1")
 
 
 def blocks(language: str, text: str = PAGE) -> list[str]:
@@ -37,19 +40,6 @@ def part_of(section: object, whole: object) -> bool:
     if not isinstance(section, dict) or not isinstance(whole, dict):
         return section == whole
     return all(name in whole and part_of(value, whole[name]) for name, value in section.items())
-
-
-def wirelessfl(
-    *arguments: object, cwd: Path, package: Path = ROOT
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "wirelessfl.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"},
-        check=False,
-    )
 
 
 def test_the_page_shows_the_code_that_runs():
@@ -139,7 +129,7 @@ def test_the_method_is_a_matter_of_the_lines_on_the_page(tmp_path: Path, small_f
         file.write_text(text.replace(before, after), encoding="utf-8")
     (options,) = re.findall(r"^wirelessfl run \S+ (.*median)$", PAGE, flags=re.MULTILINE)
     run = ("run", small_file, *options.split(), "--out", tmp_path / "out")
-    done = wirelessfl(*run, cwd=tmp_path, package=tmp_path)
+    done = wirelessfl(*run, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     unknown = wirelessfl(*run, cwd=ROOT)
     assert "median" in unknown.stderr

@@ -94,8 +94,17 @@ def compare(
     from wirelessfl.study_tables import print_study, study_document
 
     folder = out or Path("runs") / f"{loaded.name}-compare"
-    work = partial(study.compare, loaded, names, numbers, folder, jobs)
-    work = partial(work, overwrite=overwrite, memo=memo, executor=executor.value)
+    work = partial(
+        study.compare,
+        loaded,
+        names,
+        numbers,
+        folder,
+        jobs,
+        overwrite=overwrite,
+        memo=memo,
+        executor=executor.value,
+    )
     members = len(names) * len(numbers)
     result, summaries = _carried_out(work, loaded, members, folder, overwrite, quiet)
     if as_json:
@@ -153,9 +162,19 @@ def sweep(
     folder = out or Path("runs") / f"{loaded.name}-sweep"
     varied = parse_vary(vary)
     names = None if strategies is None else _names(strategies)
-    work = partial(study.sweep, loaded, varied, names, numbers, folder, jobs)
-    work = partial(work, overwrite=overwrite, memo=memo, executor=executor.value)
-    work = partial(work, allow_custom=allow_custom)
+    work = partial(
+        study.sweep,
+        loaded,
+        varied,
+        names,
+        numbers,
+        folder,
+        jobs,
+        overwrite=overwrite,
+        memo=memo,
+        executor=executor.value,
+        allow_custom=allow_custom,
+    )
     members = math.prod(map(len, [names or "1", numbers, *varied.values()]))
     result, summaries = _carried_out(work, loaded, members, folder, overwrite, quiet)
     if as_json:

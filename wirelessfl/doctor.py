@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 import shutil
 import sys
@@ -54,9 +52,7 @@ def examine() -> Iterator[Finding]:
     for name, check in CHECKS.items():
         try:
             yield check(name)
-        except (
-            Exception
-        ) as error:  # whatever is wrong with a machine must not hide the other checks
+        except Exception as error:  # whatever is wrong, the other checks must not be hidden
             yield Finding(name, "failed", f"{type(error).__name__}: {reason(error)}")
 
 
@@ -140,7 +136,7 @@ def machine_code(name: str) -> Finding:
 
 def models(name: str) -> Finding:
     """The folder of pre-trained base models: whether it can be written, and is whole."""
-    from wirelessfl.learning.cache import cache_folder
+    from wirelessfl.learning.cache import cache_folder, entries
 
     folder = cache_folder()
     try:
@@ -153,21 +149,13 @@ def models(name: str) -> Finding:
             f"{folder} cannot be written: {error.strerror}",
             "set WIRELESSFL_CACHE to a folder that can be",
         )
-    entries = sorted(folder.glob("*.safetensors"))
-    size = sum(entry.stat().st_size for entry in entries)
-    found = f"{folder}: {len(entries)} models, {size / 1e6:.1f} MB"
-    if damaged := [entry.name for entry in entries if not _whole(entry)]:
+    there = entries()
+    size = sum(path.stat().st_size for path in there)
+    found = f"{folder}: {len(there)} models, {size / 1e6:.1f} MB"
+    if damaged := [path.name for path, whole in there.items() if not whole]:
         advice = "nothing: they are made again when needed"
         return Finding(name, "warning", f"{found}, damaged: {', '.join(damaged)}", advice)
     return Finding(name, "ok", found)
-
-
-def _whole(entry: Path) -> bool:
-    try:
-        noted = json.loads(entry.with_suffix(".json").read_bytes())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return bool(noted == hashlib.sha256(entry.read_bytes()).hexdigest())
 
 
 def this_folder(name: str) -> Finding:

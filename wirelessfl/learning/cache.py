@@ -71,16 +71,31 @@ def cached_tensors(name: str, recipe: Mapping[str, Any], build: Callable[[], Ten
     return tensors
 
 
+def entries() -> dict[Path, bool]:
+    """The tensors that are in the cache, and whether each entry is whole."""
+    return {
+        path: _whole(path.with_suffix("")) is not None
+        for path in sorted(cache_folder().glob("*.safetensors"))
+    }
+
+
 def _read(stem: Path, recipe: Mapping[str, Any]) -> Tensors | None:
     """The entry's tensors, or None where it is missing, damaged or made by another recipe."""
+    found = _whole(stem)
+    return load(found[1]) if found is not None and found[0] == recipe else None
+
+
+def _whole(stem: Path) -> tuple[Any, bytes] | None:
+    """The entry's recipe and its tensors as bytes, or None where it is missing or damaged."""
     try:
         manifest = json.loads(stem.with_suffix(".json").read_bytes())
         data = stem.with_suffix(".safetensors").read_bytes()
     except (OSError, ValueError):
         return None
+    recipe = manifest.get("recipe") if isinstance(manifest, dict) else None
     if manifest != {"recipe": recipe, "sha256": hashlib.sha256(data).hexdigest()}:
         return None
-    return load(data)
+    return recipe, data
 
 
 def _write(path: Path, data: bytes) -> None:

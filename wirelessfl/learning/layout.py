@@ -12,6 +12,7 @@ rows a_j `[k, d_in]`, then the columns b_j `[k, d_out]`, and last the head.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
 from peft.utils import ModulesToSaveWrapper
+from torch import nn
 
 from wirelessfl.learning.jobs import Vector
 
@@ -198,3 +200,11 @@ def layout_of(model: PeftModel) -> Layout:
         placed.append(HeadParameter(full_name, wrapper, shape, offset))
         offset += placed[-1].size
     return Layout(rank, tuple(modules), tuple(placed), offset)
+
+
+def trained_layers(model: PeftModel, wrapper: str) -> Iterator[tuple[str, nn.Module]]:
+    """The layers with parameters of their own in a trained module, by their names in the model."""
+    prefix = f"{wrapper}.modules_to_save.{ADAPTER}"
+    for name, module in model.get_submodule(prefix).named_modules():
+        if list(module.parameters(recurse=False)):
+            yield f"{prefix}.{name}".removesuffix("."), module

@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from wirelessfl.learning.layout import ADAPTER, Layout
+from wirelessfl.learning.layout import Layout, trained_layers
 from wirelessfl.learning.task import Samples
 
 _ROUNDING = 1e-3  # of the largest number, by which copies may differ
@@ -25,13 +25,8 @@ _ROUNDING = 1e-3  # of the largest number, by which copies may differ
 def unstackable(model: PeftModel, layout: Layout, samples: Samples) -> str | None:
     """Name of the first trained layer whose input is not sample after sample; None if all are."""
     lora = [module.name for module in layout.modules]
-    wrappers = {f"{parameter.wrapper}.modules_to_save.{ADAPTER}" for parameter in layout.head}
-    trained = [
-        f"{wrapper}.{name}".removesuffix(".")
-        for wrapper in sorted(wrappers)
-        for name, module in model.get_submodule(wrapper).named_modules()
-        if list(module.parameters(recurse=False))
-    ]
+    wrappers = sorted({parameter.wrapper for parameter in layout.head})
+    trained = [name for wrapper in wrappers for name, _ in trained_layers(model, wrapper)]
     one, two = (_inputs(model, lora + trained, samples, copies) for copies in (1, 2))
     for name in lora + trained:
         read_without_a_call = name in trained and not one[name]

@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.hooks import RemovableHandle
 
 from wirelessfl.learning.adapted import adapted_linear
-from wirelessfl.learning.layout import ADAPTER, Layout
+from wirelessfl.learning.layout import ADAPTER, Layout, trained_layers
 from wirelessfl.learning.local import LocalWork
 from wirelessfl.learning.task import Samples
 from wirelessfl.learning.workbench import Workbench
@@ -177,19 +177,16 @@ def _frozen(module: nn.Module) -> tuple[Tensor, Tensor | None]:
 
 def _stack_trained(model: PeftModel, wrapper: str, pass_: _Pass) -> list[nn.Module]:
     """Lets a trained module compute with the clients' own parameters; returns what is patched."""
-    outer, prefix = model.get_submodule(wrapper), f"{wrapper}.modules_to_save.{ADAPTER}"
-    inner = model.get_submodule(prefix)
+    outer = model.get_submodule(wrapper)
+    inner = model.get_submodule(f"{wrapper}.modules_to_save.{ADAPTER}")
     patched: list[nn.Module] = []
-    for name, module in inner.named_modules():
-        if not list(module.parameters(recurse=False)):
-            continue
-        full = f"{prefix}.{name}" if name else prefix
+    for name, module in trained_layers(model, wrapper):
         if isinstance(module, nn.Linear):
-            forward = partial(_linear, pass_, full)
+            forward = partial(_linear, pass_, name)
         elif isinstance(module, nn.LayerNorm):
-            forward = partial(_layer_norm, pass_, full, module)
+            forward = partial(_layer_norm, pass_, name, module)
         else:
-            forward = partial(_one_by_one, pass_, full, copy.copy(module))
+            forward = partial(_one_by_one, pass_, name, copy.copy(module))
         vars(module)["forward"] = forward  # shadows the class's method
         patched.append(module)
     vars(outer)["forward"] = inner.__call__  # not the frozen original

@@ -55,15 +55,12 @@ def g_nettrack_trace(path: Path, step_s: float = 1.0) -> RateTrace:
                 stamp, kbps = _g_nettrack_sample(where, cells)
                 start = start or stamp
                 time_s = (stamp - start).total_seconds()
-                waited_s, most_s = (
-                    time_s - times_s[-1] if times_s else 0.0,
-                    _LONGEST_HOLE_S + step_s,
-                )
-                if not 0.0 <= waited_s <= most_s:
-                    message = (
-                        f"{waited_s:g} s after the sample before it, must be 0 to {most_s:g} s"
+                waited_s = time_s - times_s[-1] if times_s else 0.0
+                if not 0.0 <= waited_s <= _LONGEST_HOLE_S + step_s:
+                    raise InputError(
+                        f"{where}: {waited_s:g} s after the sample before it, must be 0 to "
+                        f"{_LONGEST_HOLE_S + step_s:g} s; cut the file there"
                     )
-                    raise InputError(f"{where}: {message}; cut the file there")
                 times_s.append(time_s)
                 rates.append(kbps)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -106,8 +103,10 @@ def _check_step(step_s: float) -> None:
 
 def _check_steps(path: Path, steps: float) -> None:
     if steps > _MOST_STEPS:
-        message = f"is {steps:.3g} steps long, at most {_MOST_STEPS:,} can be converted"
-        raise InputError(f"{path}: {message}; cut it, or take a longer step_s")
+        raise InputError(
+            f"{path}: is {steps:.3g} steps long, at most {_MOST_STEPS:,} can be converted; cut it, "
+            "or take a longer step_s"
+        )
 
 
 def _g_nettrack_sample(where: str, cells: dict[str, str]) -> tuple[datetime, tuple[float, float]]:
@@ -119,8 +118,10 @@ def _g_nettrack_sample(where: str, cells: dict[str, str]) -> tuple[datetime, tup
     except ValueError as error:
         raise InputError(f"{where}: not a G-NetTrack sample: {error}") from None
     if not (0.0 <= down <= _MOST_KBPS and 0.0 <= up <= _MOST_KBPS):
-        message = f"bit rates {down:g} and {up:g} must be numbers of at least 0"
-        raise InputError(f"{where}: {message}, and at most {_MOST_KBPS:g} kbit/s")
+        raise InputError(
+            f"{where}: bit rates {down:g} and {up:g} must be numbers of at least 0, and at most "
+            f"{_MOST_KBPS:g} kbit/s"
+        )
     return stamp, (down, up)
 
 

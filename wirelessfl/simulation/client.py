@@ -114,7 +114,7 @@ class Cohort:
         self.leave_s = np.minimum(self._off_s, empties_s)
         self._cause = np.where(self._off_s <= empties_s, _OFF, _EMPTY)
         self._download = self._hardware.access.download(
-            clients, self.work.download_bits, np.minimum(self.leave_s, self._give_up_s)
+            clients, self.work.download_bits, self._followed_s()
         )
         self.cell = self._download.cell
 
@@ -142,10 +142,14 @@ class Cohort:
         leaving = np.isfinite(self.leave_s) & has
         queue.release(clients[leaving], self.leave_s[leaving])
 
+    def _followed_s(self) -> Floats:
+        """Until when each participant's transfer is followed, unless it ends before."""
+        return np.minimum(self.leave_s, self._give_up_s)
+
     def _send(self) -> Passage:
         """Announce the uploads; those who will leave like everyone: the server cannot know."""
         has = np.isfinite(self.download_end_s)
-        leave_s = np.minimum(self.leave_s, self._give_up_s)
+        leave_s = self._followed_s()
         return self._hardware.access.upload(
             self.work.clients,
             self.work.upload_bits,

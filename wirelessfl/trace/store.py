@@ -37,6 +37,12 @@ Curve = list[tuple[float, float]]
 _TABLES = {"rounds": ROUNDS, "clients": CLIENTS, "events": EVENT_LOG}
 
 
+# What a run may leave, and the one before it in the folder may have left.
+_OPTIONAL = (
+    *("holdings.parquet", "partition.png", "partition.svg"),
+    *("convergence.png", "convergence.svg"),
+)
+
 # What the summary of a run says, and as what.
 _SAID: dict[str, type | tuple[type, ...]] = {
     "name": str,
@@ -156,10 +162,8 @@ class Trace:
         _write_text(folder / "scenario.yaml", self.scenario_yaml)
         for name, schema in _TABLES.items():
             _write_table(folder / f"{name}.parquet", getattr(self, name), schema)
-        pictures = (folder / f"{name}.png" for name in ("partition", "convergence"))
-        for old in (folder / "holdings.parquet", *pictures):
-            old.unlink(missing_ok=True)
-            old.with_suffix(".svg").unlink(missing_ok=True)
+        for old in _OPTIONAL:
+            (folder / old).unlink(missing_ok=True)
         if not self.holdings.empty:
             _write_table(folder / "holdings.parquet", self.holdings, HOLDINGS)
             plot_partition(self.holdings, folder / "partition.png")
