@@ -3,7 +3,7 @@
 Eighteen settings on the quickstart: data-proportional participation of 1.5 to 40 clients, each
 training 4, 8 or 16 of 16 ranks. From the update norms of one earlier run (seed 100, `adaptive`)
 `wirelessfl plan` predicts the length of a round and the relative rounds of each, and the server
-step that suits its noise. Then each is run with that step on another seed. Writes settings.csv
+step that suits its noise. Then each is run with that step on three other seeds. Writes settings.csv
 and prediction.png, and prints Spearman's rank correlation of predicted and realised time, and of
 rounds and round lengths alone.
 
@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 QUICKSTART = HERE.parents[1] / "scenarios" / "quickstart.yaml"
 LEVELS = (1.5, 3.0, 6.0, 12.0, 24.0, 40.0)
 RANKS = (4, 8, 16)
-SEEDS = (10,)
+SEEDS = (10, 11, 12)
 # What full participation bears: of the steps tried for `full` in strategy-first-look 2 was best.
 STEP_MAX = 2.0
 STOP = {"stop.rounds": 1000, "stop.time": "40 min"}
