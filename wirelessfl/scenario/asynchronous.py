@@ -11,14 +11,14 @@ client started from and the one it meets. 0 is fresh (FedAsync's paper counts fr
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from wirelessfl.scenario.adapter import FixedAdapter
+from wirelessfl.scenario.adapter import FixedAdapter, PlannedAdapter
 from wirelessfl.scenario.base import Config, MisfitError
 from wirelessfl.scenario.preset import Preset
-from wirelessfl.scenario.server_step import FixedStep
+from wirelessfl.scenario.server_step import FixedStep, PlannedStep
 from wirelessfl.scenario.sharing import (
     EqualShare,
     MaxMin,
@@ -96,12 +96,10 @@ class BufferedStep(FixedStep):
     )
 
 
-class _Asynchronous(Preset):
+class AsynchronousPreset(Preset):
+    """Base of strategies that keep clients at work and wait for nobody."""
+
     independent = False
-    participation: Concurrency = Field(Concurrency(), description="Who is at work.")
-    staleness: Discount = Field(
-        PolynomialDiscount(), description="Weight s(tau) of an update tau versions old."
-    )
     adapter: FixedAdapter = Field(FixedAdapter(), description="Ranks trained and sent.")
     bandwidth: FlowingRule = Field(
         EqualShare(),
@@ -120,7 +118,14 @@ class _Asynchronous(Preset):
         return self
 
 
-class FedAsync(_Asynchronous):
+class _Fixed(AsynchronousPreset):
+    participation: Concurrency = Field(Concurrency(), description="Who is at work.")
+    staleness: Discount = Field(
+        PolynomialDiscount(), description="Weight s(tau) of an update tau versions old."
+    )
+
+
+class FedAsync(_Fixed):
     """FedAsync (arXiv 1903.03934): every update is mixed into the model when it arrives.
 
     Without the paper's proximal term in the clients' loss.
@@ -135,7 +140,7 @@ class FedAsync(_Asynchronous):
         return FixedStep(step=self.mixing.alpha)
 
 
-class FedBuff(_Asynchronous):
+class FedBuff(_Fixed):
     """FedBuff (arXiv 2106.06639): updates are gathered, and every K of them move the model.
 
     An update's weight is p_n s(tau) / K, with p_n the client's share of the data over the
@@ -145,3 +150,36 @@ class FedBuff(_Asynchronous):
     kind: Literal["fedbuff"] = "fedbuff"
     buffer: int = Field(10, ge=1, description="Updates K that the server gathers for a step.")
     server: BufferedStep = Field(BufferedStep(), description="Server step.")
+
+
+class PlannedConcurrency(Config):
+    """How many are at work and who comes next, planned from what updates show and times."""
+
+    concurrency_max: int | None = Field(None, ge=1, description="Most clients at work at a time.")
+    max_weight: float = Field(
+        1.25,
+        ge=1,
+        description="Largest weight of an update over the mean weight; more is cut off, which is "
+        "biased against data of slow clients and keeps a late update from undoing what was learnt.",
+    )
+
+
+class PlannedAsyncStep(PlannedStep):
+    """Server step, fixed or tied to the noise and the delay of the planned stream of updates."""
+
+    variance_reduction: Literal["none"] = Field(
+        "none", description="Memories of clients' updates need common rounds."
+    )
+
+
+class AdaptiveAsync(AsynchronousPreset):
+    """As adaptive, for a stream of updates: who is at work, ranks, buffer and step in one plan.
+
+    Ours, reconstructed from the same law of rounds: see docs/theory.md, "Without rounds".
+    """
+
+    learns_from: ClassVar[Literal["", "norms", "losses"]] = "norms"
+    kind: Literal["adaptive-async"] = "adaptive-async"
+    participation: PlannedConcurrency = Field(PlannedConcurrency(), description="Who is at work.")
+    adapter: PlannedAdapter = Field(PlannedAdapter(), description="Ranks trained and sent.")
+    server: PlannedAsyncStep = Field(PlannedAsyncStep(), description="Server step.")

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from wirelessfl.scenario.adapter import FixedAdapter, PlannedAdapter
-from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
+from wirelessfl.scenario.asynchronous import AdaptiveAsync, FedAsync, FedBuff
 from wirelessfl.scenario.baselines import (
     DataProportional,
     Deadline,
@@ -91,6 +91,7 @@ StrategyConfig = Annotated[
     | LoraPreset
     | Adaptive
     | AdaptivePaper
+    | AdaptiveAsync
     | FedAsync
     | FedBuff
     | CustomStrategy,

@@ -15,6 +15,7 @@ where both kinds of server ask the same of a client, they get the same.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from wirelessfl.simulation.journal import Span
 from wirelessfl.simulation.record import joined
 from wirelessfl.simulation.training import Learned
 from wirelessfl.strategy.asynchronous import Asynchronous
+from wirelessfl.strategy.observation import RoundFeedback
 
 MOST_IN_VAIN = 2_000  # attempts, and ten for each place, in a row; then none will ever succeed
 _AFTER_ALL_OTHERS = EventPriority(2)  # SimPy's own are 0 and 1
@@ -68,12 +70,19 @@ class AsyncServer(BaseServer):
         now_s = self._env.now
         available = self._observer.available(now_s)
         self._journal.initial(now_s, int(available.sum()), self._evaluate())
-        self._seen = self._observer.observe(0, now_s, available)
-        self._plan = self._rule.plan(self._seen)
         round, goes_on = 1, True
         while goes_on:
+            self._look(round)
             goes_on = yield from self._round(round)
             round += 1
+
+    def _look(self, round: int) -> None:
+        """What is known as a model update begins, and what is planned for it."""
+        now_s = self._env.now
+        available = self._observer.available(now_s)
+        seen = self._observer.observe(round - 1, now_s, available)
+        self._seen = replace(seen, max_rank=self._training.capped(seen.max_rank))
+        self._plan = self._rule.plan(self._seen)
 
     def _round(self, round: int) -> Generator[simpy.Event, object, bool]:
         """One model update; false if it is the last, or does not come about."""
@@ -118,8 +127,8 @@ class AsyncServer(BaseServer):
         Raises:
             InputError: If no client ever gets done and no time limit ends the run.
         """
-        env, missing, waits, in_vain = self._env, self._rule.buffer, False, 0
-        most = max(MOST_IN_VAIN, 10 * self._rule.participation.concurrency)
+        env, missing, waits, in_vain = self._env, self._plan.buffer, False, 0
+        most = max(MOST_IN_VAIN, 10 * self._plan.at_work)
         while missing:
             if env.now >= self._cut_s:
                 return False
@@ -157,14 +166,14 @@ class AsyncServer(BaseServer):
         yield EndOfInstant(self._env)
 
     def _idle(self) -> Bools:
-        """Who is not at work. [clients]"""
+        """Who is not at work, and may be sent out. [clients]"""
         idle = np.ones(len(self._numbers), bool)
         idle[list(self._at_work)] = False
-        return idle
+        return idle & (self._plan.odds > 0)
 
     def _next_available_s(self) -> float:
         """When somebody may be found for a free place; infinity if none is free."""
-        if len(self._at_work) >= self._rule.participation.concurrency:
+        if len(self._at_work) >= self._plan.at_work:
             return np.inf
         now_s = self._env.now
         on_s = self._observer.next_available_s(now_s, self._idle())
@@ -172,7 +181,7 @@ class AsyncServer(BaseServer):
 
     def _fill_places(self) -> None:
         """Send clients out until enough are at work, or nobody is left to be called upon."""
-        free = self._rule.participation.concurrency - len(self._at_work)
+        free = self._plan.at_work - len(self._at_work)
         if free <= 0:
             return
         idle = np.flatnonzero(self._observer.available(self._env.now) & self._idle())
@@ -191,7 +200,10 @@ class AsyncServer(BaseServer):
         ranks = self._plan.k[clients]
         jobs = self._training.begin(number, clients, ranks)
         work = self._work_of(number, clients, ranks, np.array([env.now]))
-        attempt = self._at_work[client] = Attempt(env, self._hardware, work, version, jobs)
+        once = np.ones(1, np.int64)
+        weight = float(self._rule.weights(self._plan, self._seen, clients, once)[0])
+        attempt = Attempt(env, self._hardware, work, version, jobs, weight)
+        self._at_work[client] = attempt
         if (battery := self._hardware.presence.battery) is not None:
             battery.begin(clients)
         attempt.done.callbacks.append(lambda _: self._end(attempt))
@@ -222,7 +234,8 @@ class AsyncServer(BaseServer):
         versions = np.array([attempt.version for attempt in attempts])
         received = np.array([bool(attempt.completed[0]) for attempt in attempts])
         staleness = self._training.version - versions
-        weights = self._rule.worth(self._plan, self._seen, clients, staleness)
+        weights = np.array([attempt.weight for attempt in attempts])
+        weights *= self._rule.discount(staleness)
         learned = self._training.finish(
             [job for attempt in attempts for job in attempt.jobs],
             received,
@@ -238,7 +251,35 @@ class AsyncServer(BaseServer):
         for useless in np.flatnonzero(received)[~learned.useful]:
             attempts[useless].spoil(np.zeros(1, np.int64))
             received[useless] = False
+        self._rule.observe(self._told(round, attempts, received, weights, learned))
         return learned, received, np.where(received, weights, np.nan)
+
+    def _told(
+        self,
+        round: int,
+        attempts: Sequence[Attempt],
+        received: Bools,
+        weights: Floats,
+        learned: Learned,
+    ) -> RoundFeedback:
+        """What the server measured of those it took in."""
+        came = [attempt for attempt, there in zip(attempts, received, strict=True) if there]
+        clients = np.array([attempt.client for attempt in came], np.int64)
+        return RoundFeedback(
+            round=round - 1,
+            asked=np.array([attempt.client for attempt in attempts]),
+            clients=clients,
+            weights=weights[received],
+            q=self._plan.q[clients],
+            k=np.array([attempt.work.ranks[0] for attempt in came], np.int64),
+            squared_norms=learned.squared_norms,
+            update_squared_norm=learned.update_squared_norm,
+            update_product=learned.update_product,
+            losses=learned.losses,
+            compute_s=np.array([(a.waiting_s + a.computing_s)[0] for a in came]),
+            upload_s=np.array([a.uploading_s[0] for a in came]),
+            duration_s=self._env.now - self._seen.time_s,
+        )
 
 
 _NOTHING = Learned(np.zeros(0, bool), np.zeros(0), 0.0, np.zeros(0))

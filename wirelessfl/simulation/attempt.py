@@ -25,6 +25,7 @@ class Attempt(Cohort):
         work: What one client is asked to do.
         version: Version of the model that it starts from.
         jobs: Its deferred gradients, if anything is learnt.
+        weight: Of its update, if that is fresh.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class Attempt(Cohort):
         work: Work,
         version: int,
         jobs: list[GradientJob],
+        weight: float,
     ) -> None:
-        self.version, self.jobs = version, jobs
+        self.version, self.jobs, self.weight = version, jobs, weight
         self.client = int(work.clients[0])
         self.settled = False
         super().__init__(env, hardware, work)

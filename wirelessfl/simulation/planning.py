@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario import Scenario
-from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
+from wirelessfl.scenario.asynchronous import AsynchronousPreset
 from wirelessfl.scenario.participation import PlannedParticipation
 from wirelessfl.simulation.engine import workload_of
 from wirelessfl.simulation.memory import memory_gate
@@ -118,7 +118,7 @@ def plan_scenario(scenario: Scenario, run: Path | None = None) -> Outlook:
         InputError: As `simulate`, if nobody can be reached, the run is of other clients, or the
             strategy is asynchronous.
     """
-    if isinstance(scenario.strategy, FedAsync | FedBuff):
+    if isinstance(scenario.strategy, AsynchronousPreset):
         raise InputError(
             f"strategy {scenario.strategy.kind!r} is asynchronous and has no rounds to plan; "
             "choose another kind, e.g. uniform, or time it with `wirelessfl run --timing-only`"

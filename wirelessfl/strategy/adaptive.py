@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from wirelessfl.errors import InputError
+from wirelessfl.scenario.adapter import PlannedAdapter
 from wirelessfl.scenario.strategy import Planned
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank
@@ -136,7 +137,7 @@ class AdaptiveStrategy(Strategy):
         pilot: bool,
     ) -> tuple[Floats, Ints]:
         """The planner's q and k, searched for from `start` if that is given."""
-        ranks, floor = self._rank_options(seen), self._floor(seen, survival)
+        ranks, floor = rank_options(self._config.adapter, seen), self._floor(seen, survival)
         participation = self._config.participation
         most = participation.expected_max or np.inf
         if pilot:
@@ -159,15 +160,19 @@ class AdaptiveStrategy(Strategy):
             q, option = marginal_price(problem, near)
         return q, ranks[np.arange(len(q)), option]
 
-    def _rank_options(self, observation: Observation) -> Ints:
-        """Ranks each client may train, rising. [clients, options]"""
-        adapter = self._config.adapter
-        if adapter.sketch != "planned":
-            return fixed_rank(adapter, observation)[:, None]
-        low = max(1, observation.rank // 4) if adapter.k_min is None else adapter.k_min
-        if low > observation.rank:
-            raise InputError(
-                f"strategy.adapter.k_min is {low}, but the adapter has rank {observation.rank}"
-            )
-        ranks = np.unique(np.geomspace(low, observation.rank, RANK_OPTIONS).round().astype(int))
-        return np.asarray(np.minimum(ranks, observation.max_rank[:, None]))
+
+def rank_options(adapter: PlannedAdapter, observation: Observation) -> Ints:
+    """Ranks each client may train, rising. [clients, options]
+
+    Raises:
+        InputError: A smallest rank above the adapter's.
+    """
+    if adapter.sketch != "planned":
+        return fixed_rank(adapter, observation)[:, None]
+    low = max(1, observation.rank // 4) if adapter.k_min is None else adapter.k_min
+    if low > observation.rank:
+        raise InputError(
+            f"strategy.adapter.k_min is {low}, but the adapter has rank {observation.rank}"
+        )
+    ranks = np.unique(np.geomspace(low, observation.rank, RANK_OPTIONS).round().astype(int))
+    return np.asarray(np.minimum(ranks, observation.max_rank[:, None]))

@@ -8,6 +8,7 @@ update's weight is multiplied by s(tau).
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,11 +26,33 @@ from wirelessfl.scenario.asynchronous import (
 from wirelessfl.scenario.sharing import SharingConfig
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank
-from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan
+from wirelessfl.strategy.observation import AsyncPlan, Floats, Ints, Observation, Plan
+
+
+class Asynchronous(Strategy):
+    """Base of asynchronous strategies.
+
+    For every model update the server calls `plan` and, for everybody it sends out, `choose` and
+    `weights`; an update counts by that weight times the `discount` of its staleness; then
+    `observe`.
+    """
+
+    @abstractmethod
+    def plan(self, observation: Observation) -> AsyncPlan:
+        """Who is to be at work, ranks, buffer and server step until the next model update."""
+
+    def choose(self, plan: AsyncPlan, idle: Ints, draw: float) -> int:
+        """Which of the idle clients, at least one, is sent out; `draw` is uniform on (0, 1)."""
+        reached = plan.odds[idle].cumsum()
+        return int(idle[np.searchsorted(reached, draw * reached[-1])])
+
+    def discount(self, staleness: Ints) -> Floats:
+        """s(tau) of updates that are so many versions old. [m]"""
+        return np.ones(len(staleness))
 
 
 @dataclass(frozen=True)
-class Asynchronous(Strategy):
+class Buffered(Asynchronous):
     """FedAsync and FedBuff (`wirelessfl.scenario.asynchronous`).
 
     Attributes:
@@ -51,28 +74,25 @@ class Asynchronous(Strategy):
     bandwidth: SharingConfig
     step: float
 
-    def plan(self, observation: Observation) -> Plan:
-        """The same q = K p, k and step for the whole run."""
+    def plan(self, observation: Observation) -> AsyncPlan:
+        """The same for the whole run, with q = K p."""
         uniform = self.participation.choice == "uniform"
         score = np.where(observation.included, 1.0 if uniform else observation.weights, 0.0)
-        return Plan(
+        return AsyncPlan(
+            at_work=self.participation.concurrency,
+            buffer=self.buffer,
+            odds=score,
             q=self.buffer * score / score.sum(),
             k=fixed_rank(self.adapter, observation),
             server_step=self.step,
             expected_round_s=math.nan,
         )
 
-    def choose(self, plan: Plan, idle: Ints, draw: float) -> int:
-        """Which of the idle clients, at least one, is sent out; `draw` is uniform on (0, 1)."""
-        reached = plan.q[idle].cumsum()
-        return int(idle[np.searchsorted(reached, draw * reached[-1])])
-
-    def worth(self, plan: Plan, observation: Observation, clients: Ints, staleness: Ints) -> Floats:
-        """Weight of updates that are so many versions old. [m]"""
-        discount = self.discount(staleness)
-        if self.weighs_data:
-            discount *= observation.weights[clients] / plan.q[clients]
-        return discount
+    def weights(self, plan: Plan, observation: Observation, clients: Ints, counts: Ints) -> Floats:
+        """a_n / q_n, or 1. [m]"""
+        if not self.weighs_data:
+            return np.ones(len(clients))
+        return super().weights(plan, observation, clients, counts)
 
     def discount(self, staleness: Ints) -> Floats:
         """s(tau) of updates that are so many versions old. [m]"""
@@ -86,7 +106,7 @@ class Asynchronous(Strategy):
                 return np.ones(len(tau))
 
 
-def build_asynchronous(config: FedAsync | FedBuff, clients: int) -> Asynchronous:
+def build_asynchronous(config: FedAsync | FedBuff, clients: int) -> Buffered:
     """The strategy that `config` describes, for a population of `clients`.
 
     Raises:
@@ -98,7 +118,7 @@ def build_asynchronous(config: FedAsync | FedBuff, clients: int) -> Asynchronous
             f"strategy.participation.concurrency is {at_work}, but there are {clients} clients"
         )
     mixes = isinstance(config, FedAsync)
-    return Asynchronous(
+    return Buffered(
         participation=config.participation,
         buffer=1 if isinstance(config, FedAsync) else config.buffer,
         staleness=config.staleness,

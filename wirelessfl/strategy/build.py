@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wirelessfl.errors import InputError
-from wirelessfl.scenario.asynchronous import FedAsync, FedBuff
+from wirelessfl.scenario.asynchronous import AdaptiveAsync, FedAsync, FedBuff
 from wirelessfl.scenario.baselines import (
     DataProportional,
     Deadline,
@@ -15,6 +15,7 @@ from wirelessfl.scenario.baselines import (
 from wirelessfl.scenario.custom import build_custom
 from wirelessfl.scenario.strategy import CustomStrategy, Planned, StrategyConfig
 from wirelessfl.strategy.adaptive import AdaptiveStrategy
+from wirelessfl.strategy.adaptive_async import AdaptiveAsyncStrategy
 from wirelessfl.strategy.asynchronous import build_asynchronous
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import FixedParticipation
@@ -35,6 +36,8 @@ def build_strategy(config: StrategyConfig, clients: int) -> Strategy:
         return build_custom(config, Strategy, "strategy", config=config, clients=clients)
     if isinstance(config, FedAsync | FedBuff):
         return build_asynchronous(config, clients)
+    if isinstance(config, AdaptiveAsync):
+        return AdaptiveAsyncStrategy(config, clients)
     if isinstance(config, Planned):
         return AdaptiveStrategy(config, clients)
     expected = float(clients) if isinstance(config, Full) else config.participation.expected

@@ -86,6 +86,11 @@ class Knowledge:
         self._arrived[clients] += 1.0
 
     @property
+    def measured(self) -> bool:
+        """Whether any update has shown something."""
+        return self._measured.level > 0
+
+    @property
     def survival(self) -> Floats:
         """Probability that a participant's update arrives; 1 while none was lost. [clients]"""
         if self._plain:

@@ -230,6 +230,21 @@ class Plan:
     restart: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class AsyncPlan(Plan):
+    """What an asynchronous server decides for one model update; q_n are expected updates of n.
+
+    Attributes:
+        at_work: Clients kept at work at a time.
+        buffer: Updates K that make a model update.
+        odds: Chances of each to be the next sent out if idle, up to a factor. [clients]
+    """
+
+    at_work: int
+    buffer: int
+    odds: Floats
+
+
 @dataclass(frozen=True)
 class RoundFeedback:
     """What the server measured in a finished round; arrays follow `clients`.

@@ -72,6 +72,16 @@ def upload_times(observation: Observation, ranks: Ints, senders: Ints) -> Upload
     return Uploads(np.stack(delays), np.stack(bands), senders)
 
 
+def download_times(observation: Observation, ranks: Ints) -> Floats:
+    """Seconds that downloads take with the whole downlink, for `ranks` [clients, options]."""
+    bits = observation.download_bits(np.arange(observation.clients)[:, None], ranks)
+    whole = observation.downlink_rate_bps * (
+        observation.downlink_hz / observation.downlink_share_hz
+    )
+    with np.errstate(divide="ignore"):
+        return np.asarray(bits / whole[:, None] + bits / observation.backhaul_bps[:, None])
+
+
 def round_model(
     observation: Observation,
     bandwidth: SharingConfig,
@@ -99,14 +109,10 @@ def _build(
     uniforms: Floats | None,
     senders: Ints,
 ) -> RoundModel:
-    downloaded = observation.download_bits(np.arange(observation.clients)[:, None], ranks)
-    down = observation.downlink_rate_bps * (observation.downlink_hz / observation.downlink_share_hz)
     compute = observation.compute_fixed_s[:, None] + ranks * observation.compute_per_rank_s[:, None]
     compute += observation.latency_s[:, None]
-    with np.errstate(divide="ignore"):
-        download_s = downloaded / down[:, None] + downloaded / observation.backhaul_bps[:, None]
     return kind(
-        download_s=download_s,
+        download_s=download_times(observation, ranks),
         compute_s=compute,
         uploads=upload_times(observation, ranks, senders),
         latency_s=observation.latency_s,

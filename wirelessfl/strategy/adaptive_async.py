@@ -1,0 +1,132 @@
+"""Adaptive participation without rounds: clients come and go, and nobody is waited for.
+
+What `adaptive` plans for rounds is planned here for a stream of updates (`flow_plan`): how many
+clients are at work, who is sent out next and with which rank, how many updates make a model, and
+the server step. There is no pilot: until updates have shown something they are taken as equally
+long and unrelated, which asks for a small step, and what the first ones show sharpens the next
+plan. The step is that of the law of rounds, with staleness as noise,
+
+    step_max / (1 + NSR + DELAYED M/K),     M clients at work, K updates a model.
+
+Updates weigh a_n/q_n, q_n = K r_n/X, but at most `max_weight` times the mean, and who is long at
+work comes less often than its rate r_n says: biased against the slow, as FedBuff is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wirelessfl.scenario.asynchronous import AdaptiveAsync
+from wirelessfl.strategy.adaptive import DRIFT, rank_options
+from wirelessfl.strategy.asynchronous import Asynchronous
+from wirelessfl.strategy.bound import bound_terms
+from wirelessfl.strategy.estimator import unrelated
+from wirelessfl.strategy.flow_plan import DELAYED, Flow, flow_plan
+from wirelessfl.strategy.knowledge import Knowledge
+from wirelessfl.strategy.observation import (
+    AsyncPlan,
+    Floats,
+    Ints,
+    Observation,
+    Plan,
+    RoundFeedback,
+)
+from wirelessfl.strategy.round_model import SENDERS, download_times, upload_times
+from wirelessfl.strategy.step_limit import BOLDEST
+
+# Least time between two model updates, over the server's overhead and over the mean time at work.
+OVERHEADS, DELAYS = 2.0, 0.5
+
+
+class AdaptiveAsyncStrategy(Asynchronous):
+    """See the module."""
+
+    def __init__(self, config: AdaptiveAsync, clients: int) -> None:
+        self.bandwidth = config.bandwidth
+        self._config = config
+        self._knowledge = Knowledge(clients, config.server.step_max, plain=False)
+        self._plan: AsyncPlan | None = None
+
+    def plan(self, observation: Observation) -> AsyncPlan:
+        """The plan of the next model update, for the channels of now."""
+        seen = self._knowledge.correct(observation, now=True)
+        rows = np.flatnonzero(seen.reachable() & seen.included)
+        noise = unrelated(seen.weights)
+        if self._knowledge.measured:
+            noise = self._knowledge.noise.noise(seen.weights)
+        rate_hz, k, at_work = np.zeros(seen.clients), np.zeros(seen.clients, np.int64), 0.0
+        if rows.size:
+            ranks = rank_options(self._config.adapter, seen.only(rows))
+            found = flow_plan(self._flow(seen.only(rows), ranks, noise[rows], rows))
+            rate_hz[rows], at_work = found.rate_hz, found.at_work
+            k[rows] = ranks[np.arange(len(rows)), found.option]
+        limit = self._config.participation.concurrency_max or len(rows)
+        self._plan = self._promise(seen, rate_hz, k, min(at_work, limit), noise)
+        return self._plan
+
+    def _flow(self, seen: Observation, ranks: Ints, noise: Floats, rows: Ints) -> Flow:
+        """What is to be planned, for clients that can be reached."""
+        rho = seen.rank / ranks
+        compute_s = seen.compute_fixed_s[:, None] + ranks * seen.compute_per_rank_s[:, None]
+        return Flow(
+            download_s=download_times(seen, ranks),
+            compute_s=compute_s + 2.0 * seen.latency_s[:, None],
+            uploads=upload_times(seen, ranks, SENDERS),
+            cell=seen.cell,
+            weights=seen.weights,
+            noise=noise[:, None] * rho / self._knowledge.survival[rows, None],
+            drift=DRIFT * seen.weights[:, None] * (rho - 1.0),
+            update_s=OVERHEADS * seen.server_overhead_s,
+        )
+
+    def _promise(
+        self, seen: Observation, rate_hz: Floats, k: Ints, at_work: float, noise: Floats
+    ) -> AsyncPlan:
+        """The plan with so many at work: its buffer, step, and what is to be expected of it."""
+        total_hz, places = rate_hz.sum(), max(1, round(at_work))
+        if total_hz == 0:  # nobody is reachable: whoever is tried, it is with full rank
+            return AsyncPlan(
+                q=seen.included / seen.included.sum(),
+                k=seen.max_rank,
+                odds=seen.included.astype(np.float64),
+                at_work=1,
+                buffer=1,
+                server_step=0.0,
+                expected_round_s=np.inf,
+            )
+        update_s = max(OVERHEADS * seen.server_overhead_s, DELAYS * places / total_hz)
+        buffer = max(1, round(update_s * total_hz))
+        q = buffer * rate_hz / total_hz
+        arriving = q * self._knowledge.survival
+        terms = bound_terms(arriving, k, seen.rank, seen.weights, noise, drift=DRIFT)
+        noise_to_signal, delay = max(terms.noise_to_signal, 0.0), DELAYED * places / buffer
+        server = self._config.server
+        largest = server.step_max
+        if server.measures_smoothness:
+            largest = self._knowledge.largest_step(seen.weights)
+        coupled = largest * min(1.0 / (1.0 + noise_to_signal + delay), BOLDEST)
+        error = self._knowledge.noise.error(seen.weights, arriving * k / seen.rank)
+        return AsyncPlan(
+            q=q,
+            k=k,
+            odds=rate_hz,
+            at_work=places,
+            buffer=buffer,
+            server_step=coupled if server.step == "coupled" else server.step,
+            expected_round_s=buffer / total_hz + seen.server_overhead_s,
+            relative_rounds=1.0 + noise_to_signal + delay + terms.drift,
+            noise_to_signal=noise_to_signal,
+            noise_to_signal_error=error if self._knowledge.measured else np.nan,
+        )
+
+    def weights(self, plan: Plan, observation: Observation, clients: Ints, counts: Ints) -> Floats:
+        """a_n / (q_n s_n), at most `max_weight` times the mean weight 1/K. [m]"""
+        assert isinstance(plan, AsyncPlan)
+        arriving = plan.q[clients] * self._knowledge.survival[clients]
+        largest = self._config.participation.max_weight / plan.buffer
+        return np.asarray(np.minimum(counts * observation.weights[clients] / arriving, largest))
+
+    def observe(self, feedback: RoundFeedback) -> None:
+        """Sharpen the estimates."""
+        assert self._plan is not None, "a model update begins with a plan"
+        self._knowledge.learn(feedback, self._plan.server_step)
