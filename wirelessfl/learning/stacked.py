@@ -58,7 +58,7 @@ class Dropout:
         return x * mask
 
 
-Forward = Callable[[Tensor, Samples, Dropout | None], Tensor]
+Forward = Callable[[Tensor, Tensor | None, Samples, Dropout | None], Tensor]
 
 
 @contextmanager
@@ -73,9 +73,10 @@ def stacked_adapters(model: PeftModel, layout: Layout, fused: bool = False) -> I
             added as PEFT does, which is also what a device is taken to compute.
 
     Yields:
-        A function of the stacked parameters, gain and scaling already in A `[clients, compact]`,
-        and of the batch of all clients, client after client, `[clients x batch]` samples, that
-        returns the logits `[clients x batch, ...]`.
+        A function of the stacked parameters `[clients, compact]`, of gain times scaling
+        `[clients, modules]` (None is 1), of the batch of all clients, client after client,
+        `[clients x batch]` samples, and of dropout, that returns the logits
+        `[clients x batch, ...]`.
     """
     pass_ = _Pass()
     plain = model.get_base_model()
@@ -99,8 +100,10 @@ def stacked_adapters(model: PeftModel, layout: Layout, fused: bool = False) -> I
         for wrapper in dict.fromkeys(parameter.wrapper for parameter in layout.head):
             patched += _stack_trained(model, wrapper, pass_)
 
-        def forward(parameters: Tensor, batch: Samples, dropout: Dropout | None = None) -> Tensor:
-            pass_.begin(layout, parameters, batch, dropout)
+        def forward(
+            parameters: Tensor, scales: Tensor | None, batch: Samples, dropout: Dropout | None
+        ) -> Tensor:
+            pass_.begin(layout, parameters, scales, batch, dropout)
             logits: Tensor = plain(**batch.inputs).logits
             return logits
 
@@ -118,7 +121,12 @@ class _Pass:
     """The parameters of the pass under way, by module."""
 
     def begin(
-        self, layout: Layout, parameters: Tensor, batch: Samples, dropout: Dropout | None
+        self,
+        layout: Layout,
+        parameters: Tensor,
+        scales: Tensor | None,
+        batch: Samples,
+        dropout: Dropout | None,
     ) -> None:
         self.clients, self.samples = len(parameters), len(batch)
         self.dropout = dropout
@@ -127,13 +135,11 @@ class _Pass:
         self.lengths = None if mask is None else mask.sum(1).view(self.clients, -1)
         rank = (parameters.shape[1] - layout.head_size) // layout.component_size
         pieces = iter(torch.split(parameters, layout.compact_sizes(rank), dim=1))
-        self.factors = {
-            module.name: (
-                next(pieces).view(self.clients, rank, module.d_in),
-                next(pieces).view(self.clients, rank, module.d_out),
-            )
-            for module in layout.modules
-        }
+        self.factors = {}
+        for number, module in enumerate(layout.modules):
+            a = next(pieces).view(self.clients, rank, module.d_in)
+            b = next(pieces).view(self.clients, rank, module.d_out)
+            self.factors[module.name] = a if scales is None else a * scales[:, number, None, None], b
         self.head = {
             parameter.name: piece.view(self.clients, *parameter.shape)
             for piece, parameter in zip(pieces, layout.head, strict=True)
