@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wirelessfl.errors import InputError
@@ -31,6 +32,9 @@ from wirelessfl.learning.stacked import Dropout, stacked_adapters
 from wirelessfl.learning.token_loss import losses_of
 from wirelessfl.learning.workbench import Workbench
 from wirelessfl.scenario.local import LocalConfig
+
+Place = NDArray[np.int64] | slice
+"""Where a client's compact vector lies in its row of a stack."""
 
 
 def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResult]:
@@ -63,19 +67,18 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
         most = config.micro_batch or rows.shape[2]
         passes = [cut(lengths, len(works), most) for lengths in longest]
 
-    predictions = bench.samples.predictions.to(device)
+    predicted = bench.samples.predictions.to(device)[rows] * valid[:, None]
+    weights = valid[:, None] / predicted.sum(2, keepdim=True).clamp(min=1)
     optimizer = stacked_optimizer(config)
     losses = torch.zeros(config.steps, len(works), device=device)
     fused, head = not (bench.dropout or bench.half), bench.vocabulary_head
     with (
-        stacked_adapters(bench.model, layout, fused) as forward,
+        stacked_adapters(bench, fused) as forward,
         losses_of(bench.model, head) as sample_losses,
     ):
 
         def gradient_of(step: int) -> Tensor:
             """Of the clients' losses in a step, which are noted `[clients, compact]`."""
-            predicted = (predictions[rows[:, step]] * valid).sum(1, keepdim=True)
-            weights = valid / predicted.clamp(min=1)
             gradient: Tensor | None = None
             for number, part in enumerate(passes[step]):
                 batch = bench.samples.take(rows[:, step, part].flatten(), LENGTHS)
@@ -83,7 +86,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
                 with bench.precision():
                     output = forward(local, scales, batch, dropout)
                 each = sample_losses(output, batch.labels).view(len(works), -1)
-                loss = (each * weights[:, part]).sum(1)
+                loss = (each * weights[:, step, part]).sum(1)
                 losses[step] += loss.detach()
                 (own,) = torch.autograd.grad(loss.sum(), local)
                 gradient = own if gradient is None else gradient.add_(own)
@@ -126,10 +129,12 @@ def _step(
 
 def _stack_starts(
     layout: Layout, works: Sequence[LocalWork]
-) -> tuple[list[np.ndarray], Tensor, Tensor | None]:
+) -> tuple[list[Place], Tensor, Tensor | None]:
     """Where each client's parameters are in its row, the rows, and what may change, if not all."""
     most = max(work.start.rank for work in works)
-    places = {rank: layout.padded_index(rank, most) for rank in {w.start.rank for w in works}}
+    ranks = {work.start.rank for work in works}
+    places: dict[int, Place] = {rank: layout.padded_index(rank, most) for rank in ranks - {most}}
+    places[most] = slice(None)
     start = np.zeros((len(works), sum(layout.compact_sizes(most))), np.float32)
     for n, work in enumerate(works):
         start[n, places[work.start.rank]] = work.start.compact

@@ -46,7 +46,7 @@ def count_step(bench: Workbench, batch: int, rank: int) -> tuple[int, int, int]:
     kept = _Kept([*bench.model.parameters(), parameters])
     flops, traffic = FlopCounterMode(display=False), _Traffic()
     with (
-        stacked_adapters(bench.model, bench.layout) as forward,
+        stacked_adapters(bench) as forward,
         sdpa_kernel(SDPBackend.MATH),  # the only attention on CPUs that the counter sees into
         flops,
         traffic,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -62,12 +63,11 @@ Forward = Callable[[Tensor, Tensor | None, Samples, Dropout | None], Tensor]
 
 
 @contextmanager
-def stacked_adapters(model: PeftModel, layout: Layout, fused: bool = False) -> Iterator[Forward]:
+def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]:
     """Puts per-client adapters on the model for the length of the block.
 
     Args:
-        model: The model.
-        layout: Places of its adapter's parameters.
+        bench: The model, and the places of its adapter's parameters.
         fused: Whether a layer with float32 weights and its adapter are one operation (see
             `adapted_linear`), which leaves no place for dropout or autocast; else the adapter is
             added as PEFT does, which is also what a device is taken to compute.
@@ -78,13 +78,13 @@ def stacked_adapters(model: PeftModel, layout: Layout, fused: bool = False) -> I
         `[clients x batch]` samples, and of dropout, that returns the logits
         `[clients x batch, ...]`.
     """
-    pass_ = _Pass()
+    pass_, model, layout = _Pass(), bench.model, bench.layout
     plain = model.get_base_model()
     handles: list[RemovableHandle] = []
     patched: list[nn.Module] = []
     try:
         for number, adapted in enumerate(layout.modules):
-            module = model.get_submodule(adapted.name)
+            module = bench.modules[adapted.name]
             weight, bias = _frozen(module)
             if fused and weight.dtype == torch.float32:
                 vars(module)["forward"] = partial(pass_.fused, adapted.name, weight, bias)
@@ -135,11 +135,12 @@ class _Pass:
         self.lengths = None if mask is None else mask.sum(1).view(self.clients, -1)
         rank = (parameters.shape[1] - layout.head_size) // layout.component_size
         pieces = iter(torch.split(parameters, layout.compact_sizes(rank), dim=1))
+        gains = itertools.repeat(None) if scales is None else scales[..., None, None].unbind(1)
         self.factors = {}
-        for number, module in enumerate(layout.modules):
+        for module, gain in zip(layout.modules, gains, strict=False):
             a = next(pieces).view(self.clients, rank, module.d_in)
             b = next(pieces).view(self.clients, rank, module.d_out)
-            self.factors[module.name] = a if scales is None else a * scales[:, number, None, None], b
+            self.factors[module.name] = (a if gain is None else a * gain), b
         self.head = {
             parameter.name: piece.view(self.clients, *parameter.shape)
             for piece, parameter in zip(pieces, layout.head, strict=True)
@@ -177,7 +178,7 @@ def _frozen(module: nn.Module) -> tuple[Tensor, Tensor | None]:
     assert isinstance(module, LoraLinear)
     base = module.get_base_layer()
     weight = base.get_parameter("weight")
-    bias = dict(base.named_parameters()).get("bias")
+    bias = getattr(base, "bias", None)
     return weight.T if module.fan_in_fan_out else weight, bias
 
 
