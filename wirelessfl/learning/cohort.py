@@ -57,7 +57,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
         )
     config, layout, device = bench.local, bench.layout, bench.device
     places, local, trained = _stack_starts(layout, works)
-    local, scales = local.to(device).requires_grad_(), _scales(layout, works).to(device)
+    local, gains = local.to(device).requires_grad_(), _gains(layout, works).to(device)
     rows, valid = (stacked.to(device) for stacked in _stack_batches(works))
     trained = None if trained is None else trained.to(device)
     passes = [bench.passes(rows.shape[2])] * config.steps
@@ -84,7 +84,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
                 batch = bench.samples.take(rows[:, step, part].flatten(), LENGTHS)
                 dropout = Dropout(bench, works, step, number, part) if bench.dropout else None
                 with bench.precision():
-                    output = forward(local, scales, batch, dropout)
+                    output = forward(local, gains, batch, dropout)
                 each = sample_losses(output, batch.labels).view(len(works), -1)
                 loss = (each * weights[:, step, part]).sum(1)
                 losses[step] += loss.detach()
@@ -121,10 +121,10 @@ def _step(
         if config.clip_norm is not None:
             norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
             gradient *= (config.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-        held = local.clone() if trained is not None and config.weight_decay else None
+        before = local.clone() if trained is not None and config.weight_decay else local
         optimizer.step(local, gradient)
-        if held is not None:
-            local.copy_(torch.where(trained, local, held))
+        if trained is not None and config.weight_decay:
+            local.copy_(torch.where(trained, local, before))  # AdamW shrinks what has no gradient
 
 
 def _stack_starts(
@@ -148,7 +148,7 @@ def _stack_starts(
     return [places[work.start.rank] for work in works], torch.from_numpy(start), mask
 
 
-def _scales(layout: Layout, works: Sequence[LocalWork]) -> Tensor:
+def _gains(layout: Layout, works: Sequence[LocalWork]) -> Tensor:
     """Gain times LoRA's scaling, of each client in each module `[clients, modules]`."""
     gains = torch.tensor([work.start.gain for work in works])
     return torch.outer(gains, torch.tensor([module.scaling for module in layout.modules]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -74,9 +73,9 @@ def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]
 
     Yields:
         A function of the stacked parameters `[clients, compact]`, of gain times scaling
-        `[clients, modules]` (None is 1), of the batch of all clients, client after client,
-        `[clients x batch]` samples, and of dropout, that returns the logits
-        `[clients x batch, ...]`.
+        `[clients, modules]` (None for 1, which is then not computed), of the batch of all clients,
+        client after client, `[clients x batch]` samples, and of what is dropped, that returns the
+        logits `[clients x batch, ...]`.
     """
     pass_, model, layout = _Pass(), bench.model, bench.layout
     plain = model.get_base_model()
@@ -87,23 +86,21 @@ def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]
             module = bench.modules[adapted.name]
             weight, bias = _frozen(module)
             if fused and weight.dtype == torch.float32:
-                vars(module)["forward"] = partial(pass_.fused, adapted.name, weight, bias)
+                vars(module)["forward"] = partial(pass_.fused, number, weight, bias)
                 patched.append(module)
                 continue
             handles.append(
                 module.register_forward_hook(
-                    lambda _, args, y, number=number, name=adapted.name: pass_.lora(
-                        number, name, args[0], y
-                    )
+                    lambda _, args, y, number=number: pass_.lora(number, args[0], y)
                 )
             )
         for wrapper in dict.fromkeys(parameter.wrapper for parameter in layout.head):
             patched += _stack_trained(model, wrapper, pass_)
 
         def forward(
-            parameters: Tensor, scales: Tensor | None, batch: Samples, dropout: Dropout | None
+            parameters: Tensor, gains: Tensor | None, batch: Samples, dropout: Dropout | None
         ) -> Tensor:
-            pass_.begin(layout, parameters, scales, batch, dropout)
+            pass_.begin(layout, parameters, gains, batch, dropout)
             logits: Tensor = plain(**batch.inputs).logits
             return logits
 
@@ -124,7 +121,7 @@ class _Pass:
         self,
         layout: Layout,
         parameters: Tensor,
-        scales: Tensor | None,
+        gains: Tensor | None,
         batch: Samples,
         dropout: Dropout | None,
     ) -> None:
@@ -135,28 +132,32 @@ class _Pass:
         self.lengths = None if mask is None else mask.sum(1).view(self.clients, -1)
         rank = (parameters.shape[1] - layout.head_size) // layout.component_size
         pieces = iter(torch.split(parameters, layout.compact_sizes(rank), dim=1))
-        gains = itertools.repeat(None) if scales is None else scales[..., None, None].unbind(1)
-        self.factors = {}
-        for module, gain in zip(layout.modules, gains, strict=False):
-            a = next(pieces).view(self.clients, rank, module.d_in)
-            b = next(pieces).view(self.clients, rank, module.d_out)
-            self.factors[module.name] = (a if gain is None else a * gain), b
+        self.gains = None if gains is None else gains[..., None, None].unbind(1)
+        self.factors = [
+            (
+                next(pieces).view(self.clients, rank, module.d_in),
+                next(pieces).view(self.clients, rank, module.d_out),
+            )
+            for module in layout.modules
+        ]
         self.head = {
             parameter.name: piece.view(self.clients, *parameter.shape)
             for piece, parameter in zip(pieces, layout.head, strict=True)
         }
 
-    def lora(self, number: int, name: str, x: Tensor, y: Tensor) -> Tensor:
-        a, b = self.factors[name]
+    def lora(self, number: int, x: Tensor, y: Tensor) -> Tensor:
+        a, b = self.factors[number]
         inputs = self.by_client(x)
         if self.dropout is not None:
             inputs = self._dropped(inputs, number)
+        a = a if self.gains is None else a * self.gains[number]
         low = torch.bmm(inputs.to(a.dtype), a.mT)
         return torch.baddbmm(self.by_client(y).to(low.dtype), low, b).view(y.shape).to(y.dtype)
 
-    def fused(self, name: str, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-        a, b = self.factors[name]
-        y = adapted_linear(self.by_client(x), weight, bias, a, b)
+    def fused(self, number: int, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+        assert self.gains is not None
+        a, b = self.factors[number]
+        y = adapted_linear(self.by_client(x), weight, bias, a, b, self.gains[number])
         return y.view(*x.shape[:-1], y.shape[-1])
 
     def by_client(self, x: Tensor) -> Tensor:
