@@ -108,6 +108,11 @@ def _also(found: Mapping[str, Any]) -> str:
             also[f"{engine}_client_steps_per_s"] for engine in ("cohort", "reference", "bare")
         )
         return f"; client-steps/s {cohort:.0f}, bare loop {bare:.0f}, reference {reference:.0f}"
+    if "held_mib" in also:
+        return (
+            f"; {also['held_mib']:.0f} MiB held, process grows by {also['process_mib']:.0f} MiB "
+            f"({also['process_over_bound']:.2f} x), the first time by {also['first_mib']:.0f} MiB"
+        )
     if "setup_s" in also:
         return f"; set-up {also['setup_s']:.2f} s, event loop {also['event_loop_s']:.2f} s"
     return ""

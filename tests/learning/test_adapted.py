@@ -10,18 +10,18 @@ SHAPES = [(3, 9, 4, 5, 2), (2, 20, 6, 9, 1), (3, 2, 7, 8, 2), (1, 5, 4, 4, 3)]  
 
 def tensors(n: int, rows: int, d_in: int, d_out: int, k: int) -> list[torch.Tensor]:
     rng = torch.Generator().manual_seed(n * rows)
-    shapes = [(n, rows, d_in), (d_out, d_in), (d_out,), (n, k, d_in), (n, k, d_out)]
+    shapes = [(n, rows, d_in), (d_out, d_in), (d_out,), (n, k, d_in), (n, k, d_out), (n, 1, 1)]
     return [torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in shapes]
 
 
 def test_a_small_matrix_is_merged_and_a_large_one_is_not():
     kept = []
     for shape in SHAPES:
-        x, weight, bias, a, b = (tensor.requires_grad_() for tensor in tensors(*shape))
-        y = adapted_linear(x, weight.detach(), bias.detach(), a, b)
+        x, weight, bias, a, b, gain = tensors(*shape)
+        y = adapted_linear(x, weight, bias, a.requires_grad_(), b, gain)
         assert y.grad_fn is not None
         kept.append(len(y.grad_fn.saved_tensors))  # type: ignore[attr-defined]
-    assert kept == [4, 5, 5, 4]
+    assert kept == [5, 6, 6, 5]
 
 
 @pytest.mark.parametrize("biased", [True, False])
@@ -29,20 +29,22 @@ def test_a_small_matrix_is_merged_and_a_large_one_is_not():
 def test_it_is_the_frozen_layer_plus_b_a_with_the_gradients_of_that(
     shape: tuple[int, ...], biased: bool
 ):
-    x, weight, bias, a, b = tensors(*shape)
+    x, weight, bias, a, b, gain = tensors(*shape)
     own = bias if biased else None
-    low = torch.einsum("nri,nki->nrk", x, a)
+    low = gain * torch.einsum("nri,nki->nrk", x, a)
     expected = x @ weight.T + torch.einsum("nrk,nko->nro", low, b)
     expected = expected + bias if biased else expected
-    torch.testing.assert_close(adapted_linear(x, weight, own, a, b), expected)
+    torch.testing.assert_close(adapted_linear(x, weight, own, a, b, gain), expected)
     inputs = [tensor.requires_grad_() for tensor in (x, a, b)]
-    assert torch.autograd.gradcheck(lambda x, a, b: adapted_linear(x, weight, own, a, b), inputs)
+    assert torch.autograd.gradcheck(
+        lambda x, a, b: adapted_linear(x, weight, own, a, b, gain), inputs
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_nothing_goes_back_to_an_input_below_the_first_adapter(shape: tuple[int, ...]):
-    x, weight, bias, a, b = tensors(*shape)
-    y = adapted_linear(x, weight, bias, a.requires_grad_(), b.requires_grad_())
+    x, weight, bias, a, b, gain = tensors(*shape)
+    y = adapted_linear(x, weight, bias, a.requires_grad_(), b.requires_grad_(), gain)
     y.sum().backward()
     assert x.grad is None
     assert a.grad is not None and a.grad.shape == a.shape

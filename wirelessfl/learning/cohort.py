@@ -20,16 +20,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wirelessfl.errors import InputError
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalResult, LocalWork
-from wirelessfl.learning.optimizer import stacked_optimizer
+from wirelessfl.learning.optimizer import StackedOptimizer, stacked_optimizer
 from wirelessfl.learning.passes import LENGTHS, cut, longest_first
 from wirelessfl.learning.stacked import Dropout, stacked_adapters
 from wirelessfl.learning.token_loss import losses_of
 from wirelessfl.learning.workbench import Workbench
+from wirelessfl.scenario.local import LocalConfig
+
+Place = NDArray[np.int64] | slice
+"""Where a client's compact vector lies in its row of a stack."""
 
 
 def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResult]:
@@ -51,8 +56,8 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
             "sample after sample; write engine: reference"
         )
     config, layout, device = bench.local, bench.layout, bench.device
-    places, start, trained = _stack_starts(layout, works)
-    start, scale = start.to(device), _scales(layout, works).to(device)
+    places, local, trained = _stack_starts(layout, works)
+    local, gains = local.to(device).requires_grad_(), _gains(layout, works).to(device)
     rows, valid = (stacked.to(device) for stacked in _stack_batches(works))
     trained = None if trained is None else trained.to(device)
     passes = [bench.passes(rows.shape[2])] * config.steps
@@ -62,74 +67,91 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
         most = config.micro_batch or rows.shape[2]
         passes = [cut(lengths, len(works), most) for lengths in longest]
 
-    predictions = bench.samples.predictions.to(device)
-    local = start.clone().requires_grad_()
+    predicted = bench.samples.predictions.to(device)[rows] * valid[:, None]
+    weights = valid[:, None] / predicted.sum(2, keepdim=True).clamp(min=1)
     optimizer = stacked_optimizer(config)
     losses = torch.zeros(config.steps, len(works), device=device)
     fused, head = not (bench.dropout or bench.half), bench.vocabulary_head
     with (
-        stacked_adapters(bench.model, layout, fused) as forward,
+        stacked_adapters(bench, fused) as forward,
         losses_of(bench.model, head) as sample_losses,
     ):
-        for step in range(config.steps):
-            predicted = (predictions[rows[:, step]] * valid).sum(1, keepdim=True)
-            weights = valid / predicted.clamp(min=1)
-            gradient = torch.zeros_like(start)
+
+        def gradient_of(step: int) -> Tensor:
+            """Of the clients' losses in a step, which are noted `[clients, compact]`."""
+            gradient: Tensor | None = None
             for number, part in enumerate(passes[step]):
                 batch = bench.samples.take(rows[:, step, part].flatten(), LENGTHS)
                 dropout = Dropout(bench, works, step, number, part) if bench.dropout else None
                 with bench.precision():
-                    output = forward(local * scale, batch, dropout)
+                    output = forward(local, gains, batch, dropout)
                 each = sample_losses(output, batch.labels).view(len(works), -1)
-                loss = (each * weights[:, part]).sum(1)
-                gradient += torch.autograd.grad(loss.sum(), local)[0]
+                loss = (each * weights[:, step, part]).sum(1)
                 losses[step] += loss.detach()
-            if trained is not None:
-                gradient *= trained
-            if config.clip_norm is not None:
-                norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-                gradient = gradient * (config.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-            with torch.no_grad():
-                optimizer.step(local, gradient)
-                if trained is not None and config.weight_decay:
-                    local.copy_(torch.where(trained, local, start))
+                (own,) = torch.autograd.grad(loss.sum(), local)
+                gradient = own if gradient is None else gradient.add_(own)
+            assert gradient is not None
+            return gradient
 
-    changes = (local.detach() - start).cpu().numpy()
+        for step in range(config.steps):
+            _step(local, gradient_of(step), trained, optimizer, config)
+
+    changed = local.detach().cpu().numpy()
     mean_losses = losses.mean(0).tolist()
     return [
-        LocalResult(change[place], loss)
-        for change, place, loss in zip(changes, places, mean_losses, strict=True)
+        LocalResult(row[place] - work.start.compact, loss)
+        for row, place, work, loss in zip(changed, places, works, mean_losses, strict=True)
     ]
+
+
+def _step(
+    local: Tensor,
+    gradient: Tensor,
+    trained: Tensor | None,
+    optimizer: StackedOptimizer,
+    config: LocalConfig,
+) -> None:
+    """Changes the clients' parameters by a step, and the gradient on the way.
+
+    All but the last two are `[clients, compact]`.
+    """
+    with torch.no_grad():
+        if trained is not None:
+            gradient *= trained
+        if config.clip_norm is not None:
+            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+            gradient *= (config.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+        before = local.clone() if trained is not None and config.weight_decay else local
+        optimizer.step(local, gradient)
+        if trained is not None and config.weight_decay:
+            local.copy_(torch.where(trained, local, before))  # AdamW shrinks what has no gradient
 
 
 def _stack_starts(
     layout: Layout, works: Sequence[LocalWork]
-) -> tuple[list[np.ndarray], Tensor, Tensor | None]:
+) -> tuple[list[Place], Tensor, Tensor | None]:
     """Where each client's parameters are in its row, the rows, and what may change, if not all."""
     most = max(work.start.rank for work in works)
-    places = {rank: layout.padded_index(rank, most) for rank in {w.start.rank for w in works}}
-    size = sum(layout.compact_sizes(most))
-    start = np.zeros((len(works), size), np.float32)
-    trained = np.ones((len(works), size), bool)
+    ranks = {work.start.rank for work in works}
+    places: dict[int, Place] = {rank: layout.padded_index(rank, most) for rank in ranks - {most}}
+    places[most] = slice(None)
+    start = np.zeros((len(works), sum(layout.compact_sizes(most))), np.float32)
     for n, work in enumerate(works):
-        place = places[work.start.rank]
-        start[n, place] = work.start.compact
-        if work.start.trained is not None:
-            trained[n, place] = work.start.trained
-    mask = None if trained.all() else torch.from_numpy(trained)
+        start[n, places[work.start.rank]] = work.start.compact
+    mask = None
+    if any(work.start.trained is not None for work in works):
+        trained = np.ones(start.shape, bool)
+        for n, work in enumerate(works):
+            if work.start.trained is not None:
+                trained[n, places[work.start.rank]] = work.start.trained
+        mask = torch.from_numpy(trained)
     return [places[work.start.rank] for work in works], torch.from_numpy(start), mask
 
 
-def _scales(layout: Layout, works: Sequence[LocalWork]) -> Tensor:
-    """Factors `[clients, compact]` on the parameters: gain and LoRA's scaling in A, 1 elsewhere."""
-    most = max(work.start.rank for work in works)
-    sizes = torch.tensor(layout.compact_sizes(most))
-    scalings = torch.ones(len(sizes))
-    scalings[0 : 2 * len(layout.modules) : 2] = torch.tensor([m.scaling for m in layout.modules])
-    gained = torch.zeros(len(sizes), dtype=torch.bool)
-    gained[0 : 2 * len(layout.modules) : 2] = True
-    gain = torch.tensor([[work.start.gain] for work in works])
-    return torch.where(gained, gain * scalings, scalings).repeat_interleave(sizes, dim=1)
+def _gains(layout: Layout, works: Sequence[LocalWork]) -> Tensor:
+    """Gain times LoRA's scaling, of each client in each module `[clients, modules]`."""
+    gains = torch.tensor([work.start.gain for work in works])
+    return torch.outer(gains, torch.tensor([module.scaling for module in layout.modules]))
 
 
 def _stack_batches(works: Sequence[LocalWork]) -> tuple[Tensor, Tensor]:

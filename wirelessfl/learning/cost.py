@@ -46,13 +46,13 @@ def count_step(bench: Workbench, batch: int, rank: int) -> tuple[int, int, int]:
     kept = _Kept([*bench.model.parameters(), parameters])
     flops, traffic = FlopCounterMode(display=False), _Traffic()
     with (
-        stacked_adapters(bench.model, bench.layout) as forward,
+        stacked_adapters(bench) as forward,
         sdpa_kernel(SDPBackend.MATH),  # the only attention on CPUs that the counter sees into
         flops,
         traffic,
     ):
         with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
-            loss = sample_losses(forward(parameters, samples, None), samples.labels).mean()
+            loss = sample_losses(forward(parameters, None, samples, None), samples.labels).mean()
         torch.autograd.grad([loss], [parameters])
     return flops.get_total_flops(), traffic.bytes, kept.bytes
 

@@ -110,13 +110,13 @@ class Layout:
         Args:
             active: Components of each module `[modules, k]`.
         """
-        k = active.shape[1]
-        pieces = []
-        for m, module in enumerate(self.modules):
-            start = module.offset + active[m, :, None] * (module.d_in + module.d_out)
-            for first, width in ((0, module.d_in), (module.d_in, module.d_out)):
-                pieces.append((start + first + np.arange(width)).reshape(k * width))
-        return np.concatenate([*pieces, np.arange(self.size - self.head_size, self.size)])
+        table = [(module.offset, module.d_in, module.d_out) for module in self.modules]
+        offset, d_in, d_out = np.array(table).T[..., None]
+        a = offset + active * (d_in + d_out)
+        starts = np.append(np.stack((a, a + d_in), axis=1), self.size - self.head_size)
+        rows = np.repeat(np.hstack((d_in, d_out)), active.shape[1])
+        sizes = np.append(rows, self.head_size)
+        return np.repeat(starts - sizes.cumsum() + sizes, sizes) + np.arange(sizes.sum())
 
     def first_index(self, rank: int) -> NDArray[np.int64]:
         """Places of the first `rank` components of every module and of the head `[compact]`."""

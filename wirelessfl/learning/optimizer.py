@@ -17,7 +17,10 @@ class StackedOptimizer(Protocol):
     """Takes steps on stacked parameters `[clients, compact]`."""
 
     def step(self, parameters: Tensor, gradient: Tensor) -> None:
-        """Changes the parameters in place; where a gradient is always 0 only decay does."""
+        """Changes the parameters in place; where a gradient is always 0 only decay does.
+
+        The gradient is the optimiser's from then on, to change and to keep.
+        """
 
 
 class StackedSgd:
@@ -31,9 +34,9 @@ class StackedSgd:
         """See `StackedOptimizer.step`."""
         if self._momentum:
             if self._velocity is not None:
-                gradient = self._momentum * self._velocity + gradient
+                gradient.add_(self._velocity, alpha=self._momentum)
             self._velocity = gradient
-        parameters -= self._lr * gradient
+        parameters.sub_(gradient, alpha=self._lr)
 
 
 class StackedAdamW:

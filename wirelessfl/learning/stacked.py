@@ -58,49 +58,49 @@ class Dropout:
         return x * mask
 
 
-Forward = Callable[[Tensor, Samples, Dropout | None], Tensor]
+Forward = Callable[[Tensor, Tensor | None, Samples, Dropout | None], Tensor]
 
 
 @contextmanager
-def stacked_adapters(model: PeftModel, layout: Layout, fused: bool = False) -> Iterator[Forward]:
+def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]:
     """Puts per-client adapters on the model for the length of the block.
 
     Args:
-        model: The model.
-        layout: Places of its adapter's parameters.
+        bench: The model, and the places of its adapter's parameters.
         fused: Whether a layer with float32 weights and its adapter are one operation (see
             `adapted_linear`), which leaves no place for dropout or autocast; else the adapter is
             added as PEFT does, which is also what a device is taken to compute.
 
     Yields:
-        A function of the stacked parameters, gain and scaling already in A `[clients, compact]`,
-        and of the batch of all clients, client after client, `[clients x batch]` samples, that
-        returns the logits `[clients x batch, ...]`.
+        A function of the stacked parameters `[clients, compact]`, of gain times scaling
+        `[clients, modules]` (None for 1, which is then not computed), of the batch of all clients,
+        client after client, `[clients x batch]` samples, and of what is dropped, that returns the
+        logits `[clients x batch, ...]`.
     """
-    pass_ = _Pass()
+    pass_, model, layout = _Pass(), bench.model, bench.layout
     plain = model.get_base_model()
     handles: list[RemovableHandle] = []
     patched: list[nn.Module] = []
     try:
         for number, adapted in enumerate(layout.modules):
-            module = model.get_submodule(adapted.name)
+            module = bench.modules[adapted.name]
             weight, bias = _frozen(module)
             if fused and weight.dtype == torch.float32:
-                vars(module)["forward"] = partial(pass_.fused, adapted.name, weight, bias)
+                vars(module)["forward"] = partial(pass_.fused, number, weight, bias)
                 patched.append(module)
                 continue
             handles.append(
                 module.register_forward_hook(
-                    lambda _, args, y, number=number, name=adapted.name: pass_.lora(
-                        number, name, args[0], y
-                    )
+                    lambda _, args, y, number=number: pass_.lora(number, args[0], y)
                 )
             )
         for wrapper in dict.fromkeys(parameter.wrapper for parameter in layout.head):
             patched += _stack_trained(model, wrapper, pass_)
 
-        def forward(parameters: Tensor, batch: Samples, dropout: Dropout | None = None) -> Tensor:
-            pass_.begin(layout, parameters, batch, dropout)
+        def forward(
+            parameters: Tensor, gains: Tensor | None, batch: Samples, dropout: Dropout | None
+        ) -> Tensor:
+            pass_.begin(layout, parameters, gains, batch, dropout)
             logits: Tensor = plain(**batch.inputs).logits
             return logits
 
@@ -118,7 +118,12 @@ class _Pass:
     """The parameters of the pass under way, by module."""
 
     def begin(
-        self, layout: Layout, parameters: Tensor, batch: Samples, dropout: Dropout | None
+        self,
+        layout: Layout,
+        parameters: Tensor,
+        gains: Tensor | None,
+        batch: Samples,
+        dropout: Dropout | None,
     ) -> None:
         self.clients, self.samples = len(parameters), len(batch)
         self.dropout = dropout
@@ -127,29 +132,32 @@ class _Pass:
         self.lengths = None if mask is None else mask.sum(1).view(self.clients, -1)
         rank = (parameters.shape[1] - layout.head_size) // layout.component_size
         pieces = iter(torch.split(parameters, layout.compact_sizes(rank), dim=1))
-        self.factors = {
-            module.name: (
+        self.gains = None if gains is None else gains[..., None, None].unbind(1)
+        self.factors = [
+            (
                 next(pieces).view(self.clients, rank, module.d_in),
                 next(pieces).view(self.clients, rank, module.d_out),
             )
             for module in layout.modules
-        }
+        ]
         self.head = {
             parameter.name: piece.view(self.clients, *parameter.shape)
             for piece, parameter in zip(pieces, layout.head, strict=True)
         }
 
-    def lora(self, number: int, name: str, x: Tensor, y: Tensor) -> Tensor:
-        a, b = self.factors[name]
+    def lora(self, number: int, x: Tensor, y: Tensor) -> Tensor:
+        a, b = self.factors[number]
         inputs = self.by_client(x)
         if self.dropout is not None:
             inputs = self._dropped(inputs, number)
+        a = a if self.gains is None else a * self.gains[number]
         low = torch.bmm(inputs.to(a.dtype), a.mT)
         return torch.baddbmm(self.by_client(y).to(low.dtype), low, b).view(y.shape).to(y.dtype)
 
-    def fused(self, name: str, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-        a, b = self.factors[name]
-        y = adapted_linear(self.by_client(x), weight, bias, a, b)
+    def fused(self, number: int, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+        assert self.gains is not None
+        a, b = self.factors[number]
+        y = adapted_linear(self.by_client(x), weight, bias, a, b, self.gains[number])
         return y.view(*x.shape[:-1], y.shape[-1])
 
     def by_client(self, x: Tensor) -> Tensor:
@@ -171,7 +179,7 @@ def _frozen(module: nn.Module) -> tuple[Tensor, Tensor | None]:
     assert isinstance(module, LoraLinear)
     base = module.get_base_layer()
     weight = base.get_parameter("weight")
-    bias = dict(base.named_parameters()).get("bias")
+    bias = getattr(base, "bias", None)
     return weight.T if module.fan_in_fan_out else weight, bias
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,6 +46,11 @@ class Workbench:
     def device(self) -> torch.device:
         """Where the model is."""
         return self.samples.labels.device
+
+    @cached_property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The model's layers by name: to find all anew takes a client as long as a small layer."""
+        return dict(self.model.named_modules())
 
     @cached_property
     def vocabulary_head(self) -> nn.Linear | None:
