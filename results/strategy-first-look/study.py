@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 SCENARIOS = ("communication", "balanced", "compute")
 # fedit at full rank is uniform: the same runs.
 STRATEGIES = (
-    *("adaptive", "uniform", "data_proportional", "statistical", "fslora"),
+    *("adaptive", "adaptive-async", "uniform", "data_proportional", "statistical", "fslora"),
     *("full", "fixed_k", "deadline", "oort", "fedbuff", "fedasync", "adaptive-paper"),
     *("hetlora", "flexlora", "flora", "ffa"),
 )

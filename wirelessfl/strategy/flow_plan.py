@@ -11,8 +11,8 @@ on an update, X = sum r_n and M = sum r_n c_n (who is at work at a time, Little'
 law of rounds, T (1 + NSR + drift), with q_n = r_n T, and with the delay at which updates count as a
 part of the length of a round. Transfers share their link equally, so in a cell with m senders
 
-    c_n = d_n/(1 - L) + compute_n + delay_n + m t_n,
-    L = sum r d,   m = sum r delay / (1 - sum r t),     sums over the cell,
+    c_n = d_n/(1 - L) + compute_n + delay_n + (1 + m) t_n,
+    L = sum r d,   m = sum r (delay + t) / (1 - sum r t),     sums over the cell,
 
 where d_n is a download with the whole downlink, and an upload takes delay_n + t_n / share. What one
 more update a second of client n adds to DELAYED D is its price: others wait longer, but nobody
@@ -84,38 +84,70 @@ class FlowPlan:
         return float(self.rate_hz @ self.cycle_s)
 
 
+@dataclass(frozen=True)
+class _Links:
+    """Links in use.
+
+    Attributes:
+        rate_hz: Updates a second of each client, less where a link would be overfull. [clients]
+        delay_s, band_s: Parts of uploads for so many senders. [clients, options]
+        senders: Mean number in a client's cell. [clients, 1]
+        down, up: Part of the time that its links are used. [clients, 1]
+        cycle_s: Time at work on an update. [clients, options]
+    """
+
+    rate_hz: Floats
+    delay_s: Floats
+    band_s: Floats
+    senders: Floats
+    down: Floats
+    up: Floats
+    cycle_s: Floats
+
+
 def flow_plan(flow: Flow) -> FlowPlan:
     """Minimise J by damped steps on the optimality condition, from empty links at full rank."""
     rows = np.arange(len(flow.weights))
     option = np.full(len(rows), flow.compute_s.shape[1] - 1)
-    rate = np.full(len(rows), IDLE_HZ)
-    delay, band = flow.uploads.delay_s[0], flow.uploads.band_s[0]
+    links = _links(flow, np.full(len(rows), IDLE_HZ), option, np.ones(len(rows)))
     for step in range(STEPS):
-        chosen = rate * np.stack([x[rows, option] for x in (flow.download_s, band)])
-        down, up = (_in_cell(flow.cell, load) for load in chosen)
-        fullest = np.maximum(np.maximum(down, up) / FULLEST, 1.0)
-        rate, down, up = rate / fullest, down / fullest, up / fullest
-        senders = _in_cell(flow.cell, rate * delay[rows, option]) / (1.0 - up)
-        level = flow.uploads.level(np.maximum(senders, 1.0))
-        delay = flow.uploads.delay_s[level, rows]
-        band = flow.uploads.band_s[level, rows]
-        senders = (_in_cell(flow.cell, rate * delay[rows, option]) / (1.0 - up))[:, None]
-        down, up = down[:, None], up[:, None]
-        cycle = flow.download_s / (1.0 - down) + flow.compute_s + delay + senders * band
-        if step == STEPS - 1:
-            return FlowPlan(rate, option, cycle[rows, option])
-        shared = flow.weights * np.stack([x[rows, option] for x in (flow.download_s, band)])
-        downs, ups = (_in_cell(flow.cell, share)[:, None] for share in shared)
-        price = downs * flow.download_s / (1.0 - down) ** 2
-        price += ups * (delay + senders * band) / (1.0 - up)
-        price *= DELAYED
-        target = np.minimum(np.sqrt(flow.noise / price), MOST_BUSY / cycle)
-        scale_s = flow.update_s + DELAYED * (rate @ cycle[rows, option]) / rate.sum()
-        loss = flow.noise / target + price * target + scale_s * flow.drift
-        option = loss.argmin(axis=1)
-        target = target[rows, option]
-        rate = target if step == 0 else np.sqrt(rate * target)
-    raise AssertionError("the last step returns")
+        target, choice = _best_response(flow, links, option)
+        rate = np.sqrt(links.rate_hz * target) if step else target
+        option = choice
+        links = _links(flow, rate, option, links.senders[:, 0])
+    return FlowPlan(links.rate_hz, option, links.cycle_s[rows, option])
+
+
+def _links(flow: Flow, rate_hz: Floats, option: Ints, senders: Floats) -> _Links:
+    """How full links are; upload times are those for about so many senders. [clients]"""
+    rows, level = np.arange(len(rate_hz)), flow.uploads.level(senders)
+    delay, band = flow.uploads.delay_s[level, rows], flow.uploads.band_s[level, rows]
+    down = _in_cell(flow.cell, rate_hz * flow.download_s[rows, option])
+    up = _in_cell(flow.cell, rate_hz * band[rows, option])
+    fullest = np.maximum(np.maximum(down, up) / FULLEST, 1.0)
+    rate_hz, down, up = rate_hz / fullest, (down / fullest)[:, None], (up / fullest)[:, None]
+    sending = _in_cell(flow.cell, rate_hz * (delay + band)[rows, option])[:, None] / (1.0 - up)
+    cycle = flow.download_s / (1.0 - down) + flow.compute_s + delay + (1.0 + sending) * band
+    return _Links(rate_hz, delay, band, sending, down, up, cycle)
+
+
+def _best_response(flow: Flow, links: _Links, option: Ints) -> tuple[Floats, Ints]:
+    """The best rate and option of each client while links stay as full as they are. [clients]"""
+    rows = np.arange(len(option))
+    waiting = (
+        _in_cell(flow.cell, flow.weights * x[rows, option])[:, None]
+        for x in (flow.download_s, links.band_s)
+    )
+    downs, ups = waiting
+    price = downs * flow.download_s / (1.0 - links.down) ** 2
+    price += ups * (links.delay_s + (1.0 + links.senders) * links.band_s) / (1.0 - links.up)
+    price *= DELAYED
+    rate = np.minimum(np.sqrt(flow.noise / price), MOST_BUSY / links.cycle_s)
+    delay_s = (links.rate_hz @ links.cycle_s[rows, option]) / links.rate_hz.sum()
+    scale_s = flow.update_s + DELAYED * delay_s
+    loss = flow.noise / rate + price * rate + scale_s * flow.drift
+    best = loss.argmin(axis=1)
+    return rate[rows, best], best
 
 
 def _in_cell(cell: Ints, values: Floats) -> Floats:
