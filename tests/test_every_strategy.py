@@ -31,6 +31,7 @@ def options(kind: str) -> str:
     """A strategy for six clients."""
     levels = {"full": "", "adaptive": "pilot_expected: 3, pilot_rounds: 1"}
     levels["adaptive-paper"] = levels["adaptive"]
+    levels["adaptive-async"] = "concurrency_max: 3"
     levels["fedasync"] = levels["fedbuff"] = "concurrency: 3"
     level = levels.get(kind, "expected: 3")
     return f"{{kind: {kind}" + (f", participation: {{{level}}}}}" if level else "}")

@@ -57,18 +57,16 @@ def test_fedbuff_weighs_by_data_over_the_chance_to_be_drawn(choice: str):
     assert plan.q.sum() == pytest.approx(4)
     chance = np.full(40, 1 / 40) if choice == "uniform" else seen.weights
     every = np.arange(40)
-    worth = built.worth(plan, seen, every, np.zeros(40, np.int64))
-    assert np.allclose(worth, seen.weights / chance / 4)
-    assert np.allclose(4 * chance * worth, seen.weights)
-    stale = built.worth(plan, seen, every, np.full(40, 8))
-    assert np.allclose(stale, worth / 3)
+    weights = built.weights(plan, seen, every, np.ones(40, np.int64))
+    assert np.allclose(weights, seen.weights / chance / 4)
+    assert np.allclose(4 * chance * weights, seen.weights)
 
 
 def test_fedasync_mixes_by_staleness_alone():
     seen = observation(clients=40)
     built = strategy("fedasync", participation={"choice": "data_proportional"})
-    worth = built.worth(built.plan(seen), seen, np.array([3, 30]), np.array([0, 3]))
-    assert worth.tolist() == [1.0, 0.5]
+    weights = built.weights(built.plan(seen), seen, np.array([3, 30]), np.ones(2, np.int64))
+    assert weights.tolist() == [1.0, 1.0]
 
 
 @given(seed=st.integers(0, 100), draw=st.floats(0, 1, exclude_min=True, exclude_max=True))

@@ -106,14 +106,18 @@ class _Links:
 
 
 def flow_plan(flow: Flow) -> FlowPlan:
-    """Minimise J by damped steps on the optimality condition, from empty links at full rank."""
+    """Minimise J by steps on the optimality condition, from empty links at full rank.
+
+    A link's prices grow as (1 - load)^-2, so a step is taken only as far as links are free: for
+    equal clients that is Newton's.
+    """
     rows = np.arange(len(flow.weights))
     option = np.full(len(rows), flow.compute_s.shape[1] - 1)
     links = _links(flow, np.full(len(rows), IDLE_HZ), option, np.ones(len(rows)))
-    for step in range(STEPS):
-        target, choice = _best_response(flow, links, option)
-        rate = np.sqrt(links.rate_hz * target) if step else target
-        option = choice
+    for _ in range(STEPS):
+        target, option = _best_response(flow, links, option)
+        free = 1.0 - np.maximum(links.up, links.down)[:, 0]
+        rate = links.rate_hz * (target / links.rate_hz) ** free
         links = _links(flow, rate, option, links.senders[:, 0])
     return FlowPlan(links.rate_hz, option, links.cycle_s[rows, option])
 
@@ -146,6 +150,7 @@ def _best_response(flow: Flow, links: _Links, option: Ints) -> tuple[Floats, Int
     delay_s = (links.rate_hz @ links.cycle_s[rows, option]) / links.rate_hz.sum()
     scale_s = flow.update_s + DELAYED * delay_s
     loss = flow.noise / rate + price * rate + scale_s * flow.drift
+    loss += DELAYED * flow.weights[:, None] * links.cycle_s
     best = loss.argmin(axis=1)
     return rate[rows, best], best
 
