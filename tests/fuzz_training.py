@@ -29,7 +29,8 @@ from wirelessfl.simulation.world import check
 
 KINDS = (
     "full", "uniform", "data_proportional", "statistical", "fixed_k", "deadline", "oort", "fslora",
-    "hetlora", "rbla", "flexlora", "flora", "adaptive", "adaptive-paper", "fedasync", "fedbuff",
+    "hetlora", "rbla", "flexlora", "flora", "adaptive", "adaptive-paper",
+    "adaptive-async", "fedasync", "fedbuff",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ VARIANTS = [
     (),
     ("strategy.kind=full", "devices.failures.drop_probability=0.3"),
     ("strategy.kind=adaptive-paper", "stop.rounds=8"),
+    ("strategy.kind=adaptive-async", "stop.rounds=20"),
     ("strategy.kind=adaptive", "stop.rounds=8", "network.fading.kind=jakes"),
     ("strategy.kind=full", "server.deadline=3 s", "network.fading.kind=none"),
     (

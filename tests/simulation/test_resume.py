@@ -40,6 +40,7 @@ REMEMBERING = {
     "int8": (UNIFORM.format("adapter: {uplink_dtype: int8}"),),
     "privacy": (UNIFORM.format(""), "learning.privacy={epsilon: 6, clip_norm: 0.1}"),
     "adaptive": (f"strategy={{kind: adaptive, {PILOT}}}",),
+    "adaptive-async": ("strategy.kind=adaptive-async",),
     "oracle": (
         f"strategy={{kind: adaptive, {PILOT[:-1]}, oracle: true}}, "
         "server: {variance_reduction: none}}",

@@ -60,8 +60,10 @@ class AdaptiveAsyncStrategy(Asynchronous):
             found = flow_plan(self._flow(seen.only(rows), ranks, noise[rows], rows))
             rate_hz[rows], at_work = found.rate_hz, found.at_work
             k[rows] = ranks[np.arange(len(rows)), found.option]
-        limit = self._config.participation.concurrency_max or len(rows)
-        self._plan = self._promise(seen, rate_hz, k, min(at_work, limit), noise)
+        most = self._config.participation.concurrency_max
+        if most is not None and at_work > most:
+            rate_hz, at_work = rate_hz * (most / at_work), float(most)
+        self._plan = self._promise(seen, rate_hz, k, at_work, noise)
         return self._plan
 
     def _flow(self, seen: Observation, ranks: Ints, noise: Floats, rows: Ints) -> Flow:

@@ -1,0 +1,148 @@
+"""`adaptive-async`: what its plans keep to, the weights, the step, and what it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from tests.strategy.conftest import observation
+from wirelessfl.errors import InputError
+from wirelessfl.scenario.strategy import StrategyConfig
+from wirelessfl.strategy import RoundFeedback, build_strategy
+from wirelessfl.strategy.adaptive_async import AdaptiveAsyncStrategy
+from wirelessfl.strategy.flow_plan import DELAYED
+from wirelessfl.strategy.observation import AsyncPlan
+
+EVERY = np.arange(40)
+ONCE = np.ones(40, np.int64)
+
+
+def strategy(clients: int = 40, **choices: object) -> AdaptiveAsyncStrategy:
+    config = TypeAdapter(StrategyConfig).validate_python({"kind": "adaptive-async", **choices})
+    built = build_strategy(config, clients)
+    assert isinstance(built, AdaptiveAsyncStrategy)
+    return built
+
+
+def learnt(built: AdaptiveAsyncStrategy, plan: AsyncPlan, common: float) -> None:
+    """A model update of ten unit updates whose sum is so much longer than if unrelated."""
+    clients = np.arange(10)
+    weights = built.weights(plan, observation(), clients, ONCE[:10])
+    built.observe(
+        RoundFeedback(
+            round=0,
+            asked=clients,
+            clients=clients,
+            weights=weights,
+            q=plan.q[clients],
+            k=np.full(10, 16),
+            squared_norms=np.ones(10),
+            update_squared_norm=common * float(weights @ weights),
+            losses=np.ones(10),
+            compute_s=observation().compute_s(clients, np.full(10, 16)),
+            upload_s=np.ones(10),
+            duration_s=1.0,
+        )
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 1000), most=st.sampled_from([None, 1, 3, 12]))
+def test_a_plan_keeps_to_its_limits(seed: int, most: int | None):
+    rng = np.random.default_rng(seed)
+    seen = observation(seed, max_rank=rng.choice([4, 8, 16], 40))
+    built = strategy(participation={"concurrency_max": most})
+    plan = built.plan(seen)
+    assert plan.q.sum() == pytest.approx(plan.buffer)
+    assert np.allclose(plan.odds / plan.odds.sum(), plan.q / plan.buffer)
+    assert 1 <= plan.at_work <= (most or 40)
+    assert np.all((plan.k >= np.minimum(4, seen.max_rank)) & (plan.k <= seen.max_rank))
+    assert 0 < plan.server_step <= 0.5
+    assert plan.expected_round_s > seen.server_overhead_s
+    weights = built.weights(plan, seen, EVERY, ONCE)
+    free = weights < 1.25 / plan.buffer * (1 - 1e-9)
+    assert np.allclose((plan.q * weights)[free], seen.weights[free])
+    assert np.all((plan.q * weights)[~free] <= seen.weights[~free] * (1 + 1e-9))
+
+
+def test_the_step_is_that_of_noise_and_delay():
+    seen = observation()
+    plan = strategy(server={"step_max": 3.0, "smoothness": "given"}).plan(seen)
+    delay = DELAYED * plan.at_work / plan.buffer
+    ratio = 1 / (1 + plan.noise_to_signal + delay)
+    assert plan.server_step == pytest.approx(3.0 * min(ratio, 0.5), rel=1e-12)
+    assert plan.relative_rounds >= 1 + plan.noise_to_signal + delay
+    assert strategy(server={"step": 0.7}).plan(seen).server_step == 0.7
+
+
+def test_updates_that_agree_make_the_step_longer_and_others_do_not():
+    steps = {}
+    for common in (1.0, 6.0):
+        built = strategy(server={"step_max": 3.0, "smoothness": "given"})
+        before = built.plan(observation())
+        learnt(built, before, common)
+        after = built.plan(observation(round=1))
+        assert np.isfinite(after.noise_to_signal_error)
+        steps[common] = after.server_step / before.server_step
+    assert steps[6.0] > 1.2 * steps[1.0]
+
+
+def test_who_has_no_channel_or_cannot_hold_the_model_is_not_sent_out():
+    seen = observation()
+    rates = seen.uplink_rate_bps.copy()
+    rates[:5] = 0.0
+    most = np.full(40, 16)
+    most[5:9] = 0
+    weights = np.where(most > 0, seen.weights, 0.0)
+    built = strategy()
+    plan = built.plan(
+        observation(uplink_rate_bps=rates, max_rank=most, weights=weights / weights.sum())
+    )
+    assert np.all(plan.odds[:9] == 0)
+    assert np.all(plan.odds[9:] > 0)
+    assert all(built.choose(plan, EVERY, draw) >= 9 for draw in np.linspace(0.001, 0.999, 50))
+
+
+def test_with_no_channel_at_all_one_that_can_hold_the_model_is_tried_and_nothing_moves():
+    most = np.full(40, 16)
+    most[:20] = 0
+    nothing = observation(
+        uplink_rate_bps=np.zeros(40), max_rank=most, weights=np.where(most > 0, 1 / 20, 0.0)
+    )
+    plan = strategy().plan(nothing)
+    assert (plan.at_work, plan.buffer, plan.server_step) == (1, 1, 0.0)
+    assert plan.odds.tolist() == [0.0] * 20 + [1.0] * 20
+
+
+def test_more_are_at_work_where_the_uplink_has_room():
+    rates = observation().uplink_rate_bps, observation().downlink_rate_bps
+    few, many = (
+        strategy()
+        .plan(observation(uplink_rate_bps=times * rates[0], downlink_rate_bps=times * rates[1]))
+        .at_work
+        for times in (1.0, 1000.0)
+    )
+    assert few < many <= 40
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bandwidth": {"kind": "equal_finish"}},
+        {"adapter": {"method": "flora"}},
+        {"server": {"variance_reduction": "fitted"}},
+        {"participation": {"max_weight": 0.9}},
+        {"participation": {"concurrency_max": 0}},
+    ],
+)
+def test_what_does_not_go_together_is_refused(wrong: dict):
+    with pytest.raises(ValidationError):
+        strategy(**wrong)
+
+
+def test_a_rank_beyond_the_adapter_is_refused():
+    with pytest.raises(InputError, match="k_min is 32, but the adapter has rank 16"):
+        strategy(adapter={"k_min": 32}).plan(observation())
