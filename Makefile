@@ -7,9 +7,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo test check lint format pictures pages bench results clean
 .DEFAULT_GOAL := demo
 
-demo: $(VENV)/.installed  ## compare four strategies on the quickstart scenario
+demo: $(VENV)/.installed  ## compare five strategies on the quickstart scenario
 	$(BIN)/wirelessfl compare scenarios/quickstart.yaml \
-		--strategies adaptive,uniform,data_proportional,full --seeds 0-2 --out results/demo --overwrite
+		--strategies adaptive-async,adaptive,uniform,data_proportional,full --seeds 0-2 --out results/demo --overwrite
 
 test: $(VENV)/.dev  ## every test
 	$(BIN)/python -m pytest -n auto
