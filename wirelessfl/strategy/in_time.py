@@ -68,8 +68,8 @@ def check_deadline(observation: Observation, least: Ints) -> None:
     if fastest_s > observation.deadline_s:
         raise InputError(
             f"server.deadline is {observation.deadline_s:g} s, but even the fastest client is "
-            f"expected to train for {fastest_s:.3g} s; raise the deadline, lower learning.local.steps "
-            "or strategy.adapter.k_min, or choose a strategy that does not plan"
+            f"expected to train for {fastest_s:.3g} s; raise the deadline, or lower "
+            "learning.local.steps or strategy.adapter.k_min"
         )
 
 
