@@ -125,7 +125,8 @@ def plan_in_time(
         if late_share(problem.model, plan, deadline_s) <= LATE:
             break
     else:
-        return min(tried, key=lambda plan: lossy_cost(problem, plan, deadline_s))
+        # Where each costs infinitely much, the one of most haste.
+        return min(tried[::-1], key=lambda plan: lossy_cost(problem, plan, deadline_s))
     low, high = haste / 2.0, haste
     for _ in range(BISECTIONS if haste > 1.0 else 0):
         middle = np.sqrt(low * high)
