@@ -174,8 +174,8 @@ def test_adaptive_learns_under_a_deadline(kind: str) -> None:
     """With the time of a round capped, and no more said, all 40 are asked and none is in time."""
     overrides = {
         "seed": 10,
-        "stop.time": "30 s",
-        "stop.target": {"metric": "loss", "below": 1.2},
+        "stop.time": "45 s",
+        "stop.target": {"metric": "loss", "below": 0.9},
         "server.deadline": "1 s",
         "strategy": {"kind": kind, "server": {"step_max": 4}},
     }
