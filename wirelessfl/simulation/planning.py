@@ -138,7 +138,10 @@ def plan_scenario(scenario: Scenario, run: Path | None = None) -> Outlook:
     plan = strategy.plan(later)
     rows = np.flatnonzero((plan.q > 0) & later.reachable())
     if not rows.size:
-        raise InputError("nobody can take part: no client that holds the model has a channel")
+        raise InputError(
+            "nobody can take part: no client that holds the model has a channel"
+            + (" on which it could keep server.deadline" if np.isfinite(seen.deadline_s) else "")
+        )
     price_s, mean_s, quantiles_s = _times(later, strategy, plan, rows)
     noise = estimator.noise(seen.weights)
     pi = plan.q * plan.k / seen.rank

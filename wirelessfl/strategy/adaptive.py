@@ -13,12 +13,13 @@ import numpy as np
 
 from wirelessfl.errors import InputError
 from wirelessfl.scenario.adapter import PlannedAdapter
-from wirelessfl.scenario.strategy import Planned
+from wirelessfl.scenario.strategy import Planned as Config
 from wirelessfl.strategy.base import Strategy
 from wirelessfl.strategy.baselines import fixed_rank
 from wirelessfl.strategy.bound import bound_terms
 from wirelessfl.strategy.budgets import budgets
 from wirelessfl.strategy.estimator import unrelated
+from wirelessfl.strategy.in_time import Pace, Planned, check_deadline, plan_in_time, ranks_in_time
 from wirelessfl.strategy.knowledge import Knowledge
 from wirelessfl.strategy.mean_field import mean_field
 from wirelessfl.strategy.observation import Floats, Ints, Observation, Plan, RoundFeedback
@@ -34,12 +35,14 @@ RANK_OPTIONS = 6
 # clipping and server step: ranks 8 and 4 took 1.2 to 1.6 and 2.1 to 3 times the rounds of rank 16
 # to the same test loss (this law: 1.5 and 2.5).
 DRIFT = 0.5
+# Part of a round's length by which a clock may be off.
+ROUNDING = 1e-6
 
 
 class AdaptiveStrategy(Strategy):
     """Plans participation, ranks and step from measured noise and predicted round times."""
 
-    def __init__(self, config: Planned, clients: int) -> None:
+    def __init__(self, config: Config, clients: int) -> None:
         self.bandwidth = config.bandwidth
         self.oracle = config.participation.oracle
         self._config = config
@@ -47,6 +50,8 @@ class AdaptiveStrategy(Strategy):
         self._knowledge = Knowledge(clients, config.server.step_max, plain)
         self._plan: Plan | None = None
         self._planned_round = 0
+        self._pace = Pace()
+        self._seen: Observation | None = None
 
     def plan(self, observation: Observation) -> Plan:
         """A pilot plan, the current plan, or the next one.
@@ -56,6 +61,7 @@ class AdaptiveStrategy(Strategy):
         """
         opportunistic = self._config.participation.opportunistic
         seen = self._knowledge.correct(observation, now=opportunistic)
+        self._seen = seen
         if self._plan is None or self._over(seen, self._plan):
             self._plan, self._planned_round = self._new_plan(seen, None), seen.round
         elif opportunistic or self._plan.phase == "pilot":
@@ -81,24 +87,41 @@ class AdaptiveStrategy(Strategy):
         return np.asarray(counts * observation.weights[clients] / arriving[clients])
 
     def observe(self, feedback: RoundFeedback) -> None:
-        """Sharpen the estimates."""
-        assert self._plan is not None, "a round begins with a plan"
-        self._knowledge.learn(feedback, self._plan.server_step)
+        """Sharpen the estimates.
+
+        Whose update was late because the round was too full is no less likely to send the next one:
+        of a round that the deadline cut, only those that arrived count for survival.
+        """
+        assert self._plan is not None and self._seen is not None, "a round begins with a plan"
+        overhead_s = self._seen.server_overhead_s
+        lasted_s = feedback.duration_s - overhead_s
+        if feedback.round == self._seen.round:  # `wirelessfl plan --from` shows others' rounds
+            self._pace.observe(lasted_s, self._plan.expected_round_s - overhead_s)
+        cut = lasted_s >= self._seen.deadline_s * (1 - ROUNDING)
+        asked = feedback.clients if cut else feedback.asked
+        self._knowledge.learn(replace(feedback, asked=asked), self._plan.server_step)
 
     def _new_plan(self, seen: Observation, last: Plan | None) -> Plan:
-        """Plan the reachable clients; the others stay out until the next plan."""
+        """Plan who is reachable and can be in time; the others stay out until the next plan."""
         pilot = seen.round < self._config.participation.pilot_rounds
-        reachable = seen.reachable() & seen.included
         q = np.zeros(seen.clients)
         k = fixed_rank(self._config.adapter, seen)
-        if reachable.any():
-            rows = np.flatnonzero(reachable)
+        if seen.round == 0:
+            check_deadline(seen, rank_options(self._config.adapter, seen)[:, 0])
+        rows = np.flatnonzero(seen.reachable() & seen.included)
+        ranks = rank_options(self._config.adapter, seen.only(rows))
+        deadline_s = self._pace.planned_s(seen.deadline_s)
+        in_time, ranks = ranks_in_time(seen.only(rows), ranks, deadline_s)
+        if in_time.any():
+            rows, ranks = rows[in_time], ranks[in_time]
             some, survival = seen.only(rows), self._knowledge.survival[rows]
             noise = unrelated(seen.weights)
             if not pilot:
                 noise = self._knowledge.noise.noise(seen.weights)
             start = None if last is None else (last.q[rows], last.k[rows])
-            q[rows], k[rows] = self._optimise(some, survival, noise[rows], start, pilot)
+            q[rows], k[rows] = self._optimise(
+                some, ranks, survival, noise[rows], start, pilot, deadline_s
+            )
         bare = Plan(q=q, k=k, server_step=0.0, expected_round_s=0.0)
         return self._promise(seen, replace(bare, phase="pilot" if pilot else "planned"))
 
@@ -131,20 +154,22 @@ class AdaptiveStrategy(Strategy):
     def _optimise(
         self,
         seen: Observation,
+        ranks: Ints,
         survival: Floats,
         noise: Floats,
-        start: tuple[Floats, Ints] | None,
+        start: Planned | None,
         pilot: bool,
+        deadline_s: float,
     ) -> tuple[Floats, Ints]:
         """The planner's q and k, searched for from `start` if that is given."""
-        ranks, floor = rank_options(self._config.adapter, seen), self._floor(seen, survival)
+        floor = self._floor(seen, survival)
         participation = self._config.participation
         most = participation.expected_max or np.inf
         if pilot:
             most = min(most, max(participation.pilot_expected, floor.sum()))
         rho = seen.rank / ranks
         problem = Problem(
-            model=round_model(seen, self.bandwidth, ranks),
+            model=round_model(replace(seen, deadline_s=np.inf), self.bandwidth, ranks),
             weights=seen.weights,
             noise=noise[:, None] * rho / survival[:, None],
             constant=1.0 - float(noise.sum()),
@@ -153,12 +178,14 @@ class AdaptiveStrategy(Strategy):
             expected_max=most,
             budgets=budgets(seen, participation, self.bandwidth, ranks),
         )
-        if participation.planner == "mean_field":
-            q, option = mean_field(problem)
-        else:
-            near = start and (start[0], np.abs(ranks - start[1][:, None]).argmin(axis=1))
-            q, option = marginal_price(problem, near)
+        near = start and (start[0], np.abs(ranks - start[1][:, None]).argmin(axis=1))
+        q, option = plan_in_time(problem, deadline_s, self._search, near)
         return q, ranks[np.arange(len(q)), option]
+
+    def _search(self, problem: Problem, near: Planned | None) -> Planned:
+        if self._config.participation.planner == "mean_field":
+            return mean_field(problem)
+        return marginal_price(problem, near)
 
 
 def rank_options(adapter: PlannedAdapter, observation: Observation) -> Ints:

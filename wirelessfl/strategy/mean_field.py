@@ -90,7 +90,7 @@ def _search(
             found, lost = _given_time(part, c.scale, tau_s[c.sample], band_s[c.sample], times)
             multipliers.append(found)
             rounds += c.scale * lost
-        best = int(np.argmin((problem.model.overhead_s + times) * rounds))
+        best = int(np.argmin((problem.model.overhead_s + times) ** problem.haste * rounds))
         low, high = times[max(best - 1, 0)], times[min(best + 1, TIME_GRID - 1)]
     return float(times[best]), np.array(multipliers)[:, best]
 

@@ -65,13 +65,14 @@ def _descend(
     for step in range(MAX_STEPS):
         prices = problem.model.prices(q, option)
         rounds = problem.rounds(q, option)
-        cost = prices.mean_s * rounds
+        cost = prices.mean_s**problem.haste * rounds
         stale = 0 if cost < best[0] * (1 - 1e-3) else stale + 1
         if cost < best[0]:
             best = (cost, q, option)
         if stale == patience + many:
             break
-        price = np.maximum(prices.price_s / prices.mean_s, np.finfo(float).tiny)
+        price = problem.haste * prices.price_s / prices.mean_s
+        price = np.maximum(price, np.finfo(float).tiny)
         if many:
             stay = generator(0, "planner-moves", step).random(len(q)) > MOVING
             price[stay] = np.where(

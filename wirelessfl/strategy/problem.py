@@ -51,6 +51,7 @@ class Problem:
         floor: Smallest q_n allowed, positive. [clients]
         expected_max: Largest sum of all q_n.
         budgets: What clients may spend.
+        haste: Exponent of the round time in the cost.
     """
 
     model: RoundModel
@@ -61,6 +62,7 @@ class Problem:
     floor: Floats
     expected_max: float = np.inf
     budgets: tuple[Budget, ...] = ()
+    haste: float = 1.0
 
     def rounds(self, q: Floats, option: Ints) -> float:
         """Rounds relative to full participation at full rank."""
@@ -69,8 +71,8 @@ class Problem:
         return self.constant + float(np.sum(noise + self.drift[rows, option]))
 
     def cost(self, q: Floats, option: Ints) -> float:
-        """Expected round time times rounds."""
-        return self.model.round_s(q, option) * self.rounds(q, option)
+        """Expected round time, to the power of `haste`, times rounds."""
+        return float(self.model.round_s(q, option) ** self.haste) * self.rounds(q, option)
 
     def only(self, rows: Ints) -> Problem:
         """What concerns some clients, but for their times: their best response stays the same."""
