@@ -89,6 +89,11 @@ def main() -> None:
         ("predicted_round_s", "round_s"),
     ):
         print(f"{predicted} against {real}: {spearmanr(table[predicted], table[real])[0]:.3f}")
+    picture(table)
+
+
+def picture(table: pd.DataFrame) -> None:
+    """Draw predicted against simulated time."""
     figure = Figure(figsize=(6.0, 4.5), layout="constrained")
     axes = figure.subplots()
     for marker, colour, rank in zip("os^", ("#0072B2", "#D55E00", "#009E73"), RANKS, strict=True):
@@ -102,6 +107,9 @@ def main() -> None:
                 xytext=(4, 3), textcoords="offset points",
             )  # fmt: skip
     axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}")
     axes.set_xlabel("predicted: round length x relative rounds (s)")
     axes.set_ylabel("simulated time to loss 0.7 (s)")
     axes.legend(title="numbers: expected clients", frameon=False)
