@@ -14,6 +14,7 @@ from wirelessfl.scenario.strategy import StrategyConfig
 from wirelessfl.strategy import RoundFeedback, build_strategy
 from wirelessfl.strategy.adaptive_async import AdaptiveAsyncStrategy
 from wirelessfl.strategy.flow_plan import DELAYED
+from wirelessfl.strategy.in_time import alone_s
 from wirelessfl.strategy.observation import AsyncPlan
 
 EVERY = np.arange(40)
@@ -115,6 +116,18 @@ def test_with_no_channel_at_all_one_that_can_hold_the_model_is_tried_and_nothing
     plan = strategy().plan(nothing)
     assert (plan.at_work, plan.buffer, plan.server_step) == (1, 1, 0.0)
     assert plan.odds.tolist() == [0.0] * 20 + [1.0] * 20
+
+
+def test_who_is_late_even_alone_is_not_sent_out():
+    seen = observation()
+    alone = alone_s(seen, np.full((40, 1), 4))[:, 0]
+    limit_s = float(np.median(alone))
+    plan = strategy().plan(observation(deadline_s=limit_s))
+    assert ((plan.odds > 0) == (alone <= limit_s)).all()
+    sent = plan.odds > 0
+    assert np.all(alone_s(seen, plan.k[:, None])[sent, 0] <= limit_s)
+    with pytest.raises(InputError, match="even the fastest client is expected to train for"):
+        strategy().plan(observation(deadline_s=1e-3))
 
 
 def test_more_are_at_work_where_the_uplink_has_room():

@@ -22,6 +22,7 @@ from wirelessfl.strategy.asynchronous import Asynchronous
 from wirelessfl.strategy.bound import bound_terms
 from wirelessfl.strategy.estimator import unrelated
 from wirelessfl.strategy.flow_plan import DELAYED, Flow, flow_plan
+from wirelessfl.strategy.in_time import check_deadline, ranks_in_time
 from wirelessfl.strategy.knowledge import Knowledge
 from wirelessfl.strategy.observation import (
     AsyncPlan,
@@ -48,15 +49,23 @@ class AdaptiveAsyncStrategy(Asynchronous):
         self._plan: AsyncPlan | None = None
 
     def plan(self, observation: Observation) -> AsyncPlan:
-        """The plan of the next model update, for the channels of now."""
+        """The plan of the next model update, for the channels of now.
+
+        Who cannot be in time for the server's deadline even alone is not sent out.
+        """
+        adapter = self._config.adapter
+        if observation.round == 0:
+            check_deadline(observation, rank_options(adapter, observation)[:, 0])
         seen = self._knowledge.correct(observation, now=True)
         rows = np.flatnonzero(seen.reachable() & seen.included)
         noise = unrelated(seen.weights)
         if self._knowledge.measured:
             noise = self._knowledge.noise.noise(seen.weights)
+        ranks = rank_options(adapter, seen.only(rows))
+        in_time, ranks = ranks_in_time(seen.only(rows), ranks, seen.deadline_s)
+        rows, ranks = rows[in_time], ranks[in_time]
         rate_hz, k, at_work = np.zeros(seen.clients), np.zeros(seen.clients, np.int64), 0.0
         if rows.size:
-            ranks = rank_options(self._config.adapter, seen.only(rows))
             found = flow_plan(self._flow(seen.only(rows), ranks, noise[rows], rows))
             rate_hz[rows], at_work = found.rate_hz, found.at_work
             k[rows] = ranks[np.arange(len(rows)), found.option]
