@@ -15,7 +15,9 @@ import harness
 import numpy as np
 from harness import Case
 
+from wirelessfl.scenario.asynchronous import AdaptiveAsync
 from wirelessfl.scenario.sharing import EqualFinish, SharingConfig, WorkConserving
+from wirelessfl.strategy.adaptive_async import AdaptiveAsyncStrategy
 from wirelessfl.strategy.mean_field import mean_field
 from wirelessfl.strategy.observation import Floats, Ints, Observation
 from wirelessfl.strategy.planner import marginal_price
@@ -91,6 +93,25 @@ def plan(clients: int, planner: Planner, rule: SharingConfig) -> Callable[[float
     return measure
 
 
+def stream(clients: int) -> Callable[[float], Mapping]:
+    """One plan of `adaptive-async`, for a stream of updates."""
+
+    def measure(scale: float) -> Mapping[str, float]:
+        seen = observed(max(2, round(clients * scale)))
+        strategy = AdaptiveAsyncStrategy(AdaptiveAsync(), seen.clients)
+        started = time.perf_counter()
+        found = strategy.plan(seen)
+        elapsed_s = time.perf_counter() - started
+        return {
+            "value": elapsed_s,
+            "elapsed_s": elapsed_s,
+            "at_work": float(found.at_work),
+            "mean_rank": float(found.k.mean()),
+        }
+
+    return measure
+
+
 CASES = {
     "100": Case("100 clients", plan(100, marginal_price, WorkConserving()), target=0.2),
     "1e4": Case("10,000 clients", plan(10_000, marginal_price, WorkConserving()), target=3.0),
@@ -109,6 +130,9 @@ CASES = {
     "1e6-mean-field": Case(
         "1,000,000 clients, mean_field", plan(1_000_000, mean_field, EqualFinish())
     ),
+    "100-stream": Case("100 clients, adaptive-async", stream(100)),
+    "1e4-stream": Case("10,000 clients, adaptive-async", stream(10_000)),
+    "1e6-stream": Case("1,000,000 clients, adaptive-async", stream(1_000_000)),
 }
 
 

@@ -62,7 +62,7 @@ def test_a_plan_keeps_to_its_limits(seed: int, most: int | None):
     assert 1 <= plan.at_work <= (most or 40)
     assert np.all((plan.k >= np.minimum(4, seen.max_rank)) & (plan.k <= seen.max_rank))
     assert 0 < plan.server_step <= 0.5
-    assert plan.expected_round_s > seen.server_overhead_s
+    assert plan.expected_round_s >= seen.server_overhead_s
     weights = built.weights(plan, seen, EVERY, ONCE)
     free = weights < 1.25 / plan.buffer * (1 - 1e-9)
     assert np.allclose((plan.q * weights)[free], seen.weights[free])

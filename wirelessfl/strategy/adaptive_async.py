@@ -124,7 +124,7 @@ class AdaptiveAsyncStrategy(Asynchronous):
             at_work=places,
             buffer=buffer,
             server_step=coupled if server.step == "coupled" else server.step,
-            expected_round_s=buffer / total_hz + seen.server_overhead_s,
+            expected_round_s=max(buffer / total_hz, seen.server_overhead_s),
             relative_rounds=1.0 + noise_to_signal + delay + terms.drift,
             noise_to_signal=noise_to_signal,
             noise_to_signal_error=error if self._knowledge.measured else np.nan,
