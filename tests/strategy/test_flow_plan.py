@@ -10,7 +10,18 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wirelessfl.strategy.flow_plan import DELAYED, MOST_BUSY, Flow, FlowPlan, flow_plan
+from wirelessfl.strategy import flow_plan as flow_plan_module
+from wirelessfl.strategy.flow_plan import (
+    DELAYED,
+    DELAYS,
+    LATE,
+    MOST_BUSY,
+    PUNCTUAL,
+    STEPS,
+    Flow,
+    FlowPlan,
+    flow_plan,
+)
 from wirelessfl.strategy.observation import Floats, Ints
 from wirelessfl.strategy.sampled_model import Uploads
 
@@ -34,7 +45,7 @@ def flow(seed: int, clients: int = 8, ranks: int = 1, cells: int = 1, load: floa
         weights=weights,
         noise=noise[:, None] / part,
         drift=0.5 * weights[:, None] * (1.0 / part - 1.0),
-        update_s=0.2,
+        least_s=0.2,
     )
 
 
@@ -96,13 +107,52 @@ def test_equal_clients_get_the_closed_form():
         weights=one[:, 0] / n,
         noise=one / n,
         drift=0 * one,
-        update_s=0.0,
+        least_s=0.0,
     )
     plan = flow_plan(problem)
     # With load u = N r t: D = t/(1 - u), so J = DELAYED t/(1 - u) + N t / u.
     load = 1 / (1 + np.sqrt(DELAYED / n))
     assert n * t * plan.rate_hz == pytest.approx(load, rel=1e-3)
     assert plan.at_work == pytest.approx(load / (1 - load), rel=0.01)
+
+
+def powers(seed: int, clients: int) -> Flow:
+    """Clients of limited power: upload times depend on how many send."""
+    problem, rng = flow(seed, clients=clients, ranks=2), np.random.default_rng(seed)
+    snr, senders = 10 ** rng.uniform(-0.5, 2.5, clients), np.array([2, 4, 8, 16, 32, 64])
+    whole = 1.0 / np.log2(1 + snr)
+    even = np.stack([1.0 / np.log2(1 + snr * m) for m in senders])  # m shares, each a time of m
+    band = np.clip((even * senders[:, None] - whole) / (senders[:, None] - 1), 0.0, whole)
+    size = 0.3 * np.array([0.5, 1.0])
+    uploads = Uploads((whole - band)[..., None] * size, band[..., None] * size, senders)
+    return replace(problem, uploads=uploads, compute_s=0.1 * problem.compute_s)
+
+
+@pytest.mark.parametrize("clients", [10, 40])
+def test_plans_settle_where_upload_times_depend_on_how_many_send(clients: int, monkeypatch):
+    for seed in range(12):
+        problem = powers(seed, clients)
+        plans = []
+        for steps in (STEPS, STEPS + 1):
+            monkeypatch.setattr(flow_plan_module, "STEPS", steps)
+            plans.append(flow_plan(problem))
+        one, other = plans
+        assert one.at_work == pytest.approx(other.at_work, rel=0.03)
+        assert np.all(one.rate_hz * one.cycle_s <= MOST_BUSY * 1.05)
+
+
+def test_limits_on_places_and_time_are_kept():
+    problem = powers(1, 40)
+    free = flow_plan(problem)
+    few = flow_plan(problem, most=3.0)
+    assert free.at_work > 3.0
+    assert few.at_work == pytest.approx(3.0, rel=1e-3)
+    assert few.cycle_s.max() < free.cycle_s.max()
+    deadline_s = float(np.median(free.cycle_s))
+    quick = flow_plan(problem, deadline_s=deadline_s)
+    late = quick.rate_hz @ (quick.cycle_s > PUNCTUAL * deadline_s)
+    assert 0 < late + quick.at_work < free.at_work
+    assert late <= LATE * quick.rate_hz.sum()
 
 
 def test_few_ranks_are_trained_where_the_uplink_is_scarce():
@@ -119,7 +169,10 @@ def test_no_single_rank_can_be_changed_to_advantage():
     for seed in range(6):
         problem = flow(seed, ranks=3, load=8.0)
         plan = flow_plan(problem)
-        scale_s = problem.update_s + DELAYED * plan.at_work / plan.rate_hz.sum()
+        scale_s = (
+            max(problem.least_s, DELAYS * plan.at_work / plan.rate_hz.sum())
+            + DELAYED * plan.at_work / plan.rate_hz.sum()
+        )
 
         def total(plan: FlowPlan, option: Ints, problem: Flow = problem, scale_s: float = scale_s):
             lost = problem.drift[np.arange(len(option)), option].sum()
@@ -142,7 +195,7 @@ def test_no_single_rank_can_be_changed_to_advantage():
                     ),
                     cell=problem.cell,
                     weights=problem.weights,
-                    update_s=problem.update_s,
+                    least_s=problem.least_s,
                 )
                 found = flow_plan(single)
                 moved = replace(found, option=option)

@@ -83,6 +83,7 @@ class AsyncServer(BaseServer):
         seen = self._observer.observe(round - 1, now_s, available)
         self._seen = replace(seen, max_rank=self._training.capped(seen.max_rank))
         self._plan = self._rule.plan(self._seen)
+        self._renew_s = now_s + self._plan.renew_s
 
     def _round(self, round: int) -> Generator[simpy.Event, object, bool]:
         """One model update; false if it is the last, or does not come about."""
@@ -132,9 +133,12 @@ class AsyncServer(BaseServer):
         while missing:
             if env.now >= self._cut_s:
                 return False
+            if env.now >= self._renew_s:
+                self._look(round)
+                in_vain += 1
             self._fill_places()
             if not self._over:
-                on_s = self._next_available_s()
+                on_s = min(self._next_available_s(), self._renew_s)
                 if not self._at_work:
                     if on_s >= self._cut_s or np.isinf(on_s):
                         self.nobody_left = bool(np.isinf(on_s))
@@ -171,9 +175,14 @@ class AsyncServer(BaseServer):
         idle[list(self._at_work)] = False
         return idle & (self._plan.odds > 0)
 
+    def _free(self) -> int:
+        """Places that are free; who is at work, but would not be sent out by now, takes none."""
+        taken = sum(self._plan.odds[client] > 0 for client in self._at_work)
+        return self._plan.at_work - int(taken)
+
     def _next_available_s(self) -> float:
         """When somebody may be found for a free place; infinity if none is free."""
-        if len(self._at_work) >= self._plan.at_work:
+        if self._free() <= 0:
             return np.inf
         now_s = self._env.now
         on_s = self._observer.next_available_s(now_s, self._idle())
@@ -181,7 +190,7 @@ class AsyncServer(BaseServer):
 
     def _fill_places(self) -> None:
         """Send clients out until enough are at work, or nobody is left to be called upon."""
-        free = self._plan.at_work - len(self._at_work)
+        free = self._free()
         if free <= 0:
             return
         idle = np.flatnonzero(self._observer.available(self._env.now) & self._idle())

@@ -14,6 +14,8 @@ work comes less often than its rate r_n says: biased against the slow, as FedBuf
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from wirelessfl.scenario.asynchronous import AdaptiveAsync
@@ -21,7 +23,7 @@ from wirelessfl.strategy.adaptive import DRIFT, rank_options
 from wirelessfl.strategy.asynchronous import Asynchronous
 from wirelessfl.strategy.bound import bound_terms
 from wirelessfl.strategy.estimator import unrelated
-from wirelessfl.strategy.flow_plan import DELAYED, Flow, flow_plan
+from wirelessfl.strategy.flow_plan import DELAYED, Flow, flow_plan, update_s
 from wirelessfl.strategy.in_time import check_deadline, ranks_in_time
 from wirelessfl.strategy.knowledge import Knowledge
 from wirelessfl.strategy.observation import (
@@ -35,8 +37,13 @@ from wirelessfl.strategy.observation import (
 from wirelessfl.strategy.round_model import SENDERS, download_times, upload_times
 from wirelessfl.strategy.step_limit import BOLDEST
 
-# Least time between two model updates, over the server's overhead and over the mean time at work.
-OVERHEADS, DELAYS = 2.0, 0.5
+# Least time between two model updates, over the server's overhead.
+OVERHEADS = 2.0
+# Fewest updates that make a model: of a single one nothing shows how far updates agree.
+FEWEST = 2
+# A plan is renewed after so many expected intervals without a model update; with nobody to send
+# out, the server looks for a channel this often.
+RENEWAL, LOOK_S = 4.0, 1.0
 
 
 class AdaptiveAsyncStrategy(Asynchronous):
@@ -64,15 +71,16 @@ class AdaptiveAsyncStrategy(Asynchronous):
         ranks = rank_options(adapter, seen.only(rows))
         in_time, ranks = ranks_in_time(seen.only(rows), ranks, seen.deadline_s)
         rows, ranks = rows[in_time], ranks[in_time]
-        rate_hz, k, at_work = np.zeros(seen.clients), np.zeros(seen.clients, np.int64), 0.0
-        if rows.size:
-            found = flow_plan(self._flow(seen.only(rows), ranks, noise[rows], rows))
-            rate_hz[rows], at_work = found.rate_hz, found.at_work
-            k[rows] = ranks[np.arange(len(rows)), found.option]
-        most = self._config.participation.concurrency_max
-        if most is not None and at_work > most:
-            rate_hz, at_work = rate_hz * (most / at_work), float(most)
-        self._plan = self._promise(seen, rate_hz, k, at_work, noise)
+        if not rows.size:
+            self._plan = _nobody(seen)
+            return self._plan
+        flow = self._flow(seen.only(rows), ranks, noise[rows], rows)
+        most = min(self._config.participation.concurrency_max or np.inf, seen.available.sum())
+        found = flow_plan(flow, max(most, 1.0), seen.deadline_s)
+        rate_hz, k = np.zeros(seen.clients), np.zeros(seen.clients, np.int64)
+        rate_hz[rows] = found.rate_hz
+        k[rows] = ranks[np.arange(len(rows)), found.option]
+        self._plan = self._promise(seen, rate_hz, k, found.at_work, noise)
         return self._plan
 
     def _flow(self, seen: Observation, ranks: Ints, noise: Floats, rows: Ints) -> Flow:
@@ -87,45 +95,40 @@ class AdaptiveAsyncStrategy(Asynchronous):
             weights=seen.weights,
             noise=noise[:, None] * rho / self._knowledge.survival[rows, None],
             drift=DRIFT * seen.weights[:, None] * (rho - 1.0),
-            update_s=OVERHEADS * seen.server_overhead_s,
+            least_s=OVERHEADS * seen.server_overhead_s,
         )
 
     def _promise(
         self, seen: Observation, rate_hz: Floats, k: Ints, at_work: float, noise: Floats
     ) -> AsyncPlan:
         """The plan with so many at work: its buffer, step, and what is to be expected of it."""
-        total_hz, places = rate_hz.sum(), max(1, round(at_work))
-        if total_hz == 0:  # nobody is reachable: whoever is tried, it is with full rank
-            return AsyncPlan(
-                q=seen.included / seen.included.sum(),
-                k=seen.max_rank,
-                odds=seen.included.astype(np.float64),
-                at_work=1,
-                buffer=1,
-                server_step=0.0,
-                expected_round_s=np.inf,
-            )
-        update_s = max(OVERHEADS * seen.server_overhead_s, DELAYS * places / total_hz)
-        buffer = max(1, round(update_s * total_hz))
+        delay_s = at_work / rate_hz.sum()
+        arriving_hz = rate_hz * self._knowledge.survival
+        total_hz = arriving_hz.sum()
+        planned_s = update_s(OVERHEADS * seen.server_overhead_s, delay_s)
+        buffer = max(FEWEST, round(planned_s * total_hz))
+        interval_s = max(buffer / total_hz, seen.server_overhead_s)
         q = buffer * rate_hz / total_hz
-        arriving = q * self._knowledge.survival
+        arriving = buffer * arriving_hz / total_hz
         terms = bound_terms(arriving, k, seen.rank, seen.weights, noise, drift=DRIFT)
-        noise_to_signal, delay = max(terms.noise_to_signal, 0.0), DELAYED * places / buffer
+        noise_to_signal = max(terms.noise_to_signal, 0.0)
+        stale = DELAYED * delay_s * total_hz / buffer
         server = self._config.server
         largest = server.step_max
         if server.measures_smoothness:
             largest = self._knowledge.largest_step(seen.weights)
-        coupled = largest * min(1.0 / (1.0 + noise_to_signal + delay), BOLDEST)
+        coupled = largest * min(1.0 / (1.0 + noise_to_signal + stale), BOLDEST)
         error = self._knowledge.noise.error(seen.weights, arriving * k / seen.rank)
         return AsyncPlan(
             q=q,
             k=k,
             odds=rate_hz,
-            at_work=places,
+            at_work=max(1, round(at_work)),
             buffer=buffer,
+            renew_s=RENEWAL * interval_s,
             server_step=coupled if server.step == "coupled" else server.step,
-            expected_round_s=max(buffer / total_hz, seen.server_overhead_s),
-            relative_rounds=1.0 + noise_to_signal + delay + terms.drift,
+            expected_round_s=interval_s,
+            relative_rounds=1.0 + noise_to_signal + stale + terms.drift,
             noise_to_signal=noise_to_signal,
             noise_to_signal_error=error if self._knowledge.measured else np.nan,
         )
@@ -138,6 +141,29 @@ class AdaptiveAsyncStrategy(Asynchronous):
         return np.asarray(np.minimum(counts * observation.weights[clients] / arriving, largest))
 
     def observe(self, feedback: RoundFeedback) -> None:
-        """Sharpen the estimates."""
+        """Sharpen the estimates.
+
+        Of K updates drawn one by one there are K (K - 1) ordered pairs, where independent
+        participation has K^2 on average: what pairs have in common is scaled by that.
+        """
         assert self._plan is not None, "a model update begins with a plan"
+        arrived = len(feedback.clients)
+        if arrived > 1:
+            own = float(feedback.weights**2 @ feedback.squared_norms)
+            common = (feedback.update_squared_norm - own) * arrived / (arrived - 1)
+            feedback = replace(feedback, update_squared_norm=own + common)
         self._knowledge.learn(feedback, self._plan.server_step)
+
+
+def _nobody(seen: Observation) -> AsyncPlan:
+    """The plan while no client has a channel on which it can be in time."""
+    return AsyncPlan(
+        q=np.zeros(seen.clients),
+        k=np.zeros(seen.clients, np.int64),
+        odds=np.zeros(seen.clients),
+        at_work=0,
+        buffer=FEWEST,
+        renew_s=max(LOOK_S, seen.server_overhead_s),
+        server_step=0.0,
+        expected_round_s=np.inf,
+    )

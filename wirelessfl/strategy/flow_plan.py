@@ -8,8 +8,9 @@ and rho_n = gamma/k_n, the time to a target is t_0 times
 
 T the time between two model updates, D = sum_n a_n c_n with c_n the time that client n is at work
 on an update, X = sum r_n and M = sum r_n c_n (who is at work at a time, Little's law). It is the
-law of rounds, T (1 + NSR + drift), with q_n = r_n T, and with the delay at which updates count as a
-part of the length of a round. Transfers share their link equally, so in a cell with m senders
+law of rounds, T (1 + NSR + drift), with q_n = r_n T (and what is constant left out), and with the
+delay at which updates count as a part of the length of a round. T is no variable: two server
+overheads, or half of M/X. Transfers are taken to share their link equally, and one meets m others:
 
     c_n = d_n/(1 - L) + compute_n + delay_n + (1 + m) t_n,
     L = sum r d,   m = sum r (delay + t) / (1 - sum r t),     sums over the cell,
@@ -37,6 +38,11 @@ MOST_BUSY = 0.8
 FULLEST = 0.95
 STEPS = 40
 IDLE_HZ = 1e-9
+# Of a deadline, the part that a client is planned to take, and the share that may take longer.
+PUNCTUAL, LATE = 0.8, 0.1
+BISECTIONS, SETTLING = 20, 5
+# Least time between two model updates, over the mean time at work.
+DELAYS = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Flow:
         weights: Shares of the data a_n. [clients]
         noise: noise_n gamma/k. [clients, options]
         drift: Rounds lost to training few ranks. [clients, options]
-        update_s: Time T between two model updates, at least.
+        least_s: Time T between two model updates, at least.
     """
 
     download_s: Floats
@@ -61,7 +67,7 @@ class Flow:
     weights: Floats
     noise: Floats
     drift: Floats
-    update_s: float
+    least_s: float
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,11 @@ class FlowPlan:
         return float(self.rate_hz @ self.cycle_s)
 
 
+def update_s(least_s: float, delay_s: float) -> float:
+    """Time T between two model updates: half the mean time at work, but at least so long."""
+    return max(least_s, DELAYS * delay_s)
+
+
 @dataclass(frozen=True)
 class _Links:
     """Links in use.
@@ -91,7 +102,7 @@ class _Links:
     Attributes:
         rate_hz: Updates a second of each client, less where a link would be overfull. [clients]
         delay_s, band_s: Parts of uploads for so many senders. [clients, options]
-        senders: Mean number in a client's cell. [clients, 1]
+        senders: Mean number of others that are met in a client's cell. [clients, 1]
         down, up: Part of the time that its links are used. [clients, 1]
         cycle_s: Time at work on an update. [clients, options]
     """
@@ -105,27 +116,55 @@ class _Links:
     cycle_s: Floats
 
 
-def flow_plan(flow: Flow) -> FlowPlan:
+def flow_plan(flow: Flow, most: float = np.inf, deadline_s: float = np.inf) -> FlowPlan:
     """Minimise J by steps on the optimality condition, from empty links at full rank.
 
     A link's prices grow as (1 - load)^-2, so a step is taken only as far as links are free: for
-    equal clients that is Newton's.
+    equal clients that is Newton's. If that breaks a limit all rates are lowered by one factor.
+
+    Args:
+        flow: Clients that can be reached, at least one.
+        most: Clients at work at a time, at most.
+        deadline_s: Time after which a client is given up: at most `LATE` of all updates may be
+            expected to take more than `PUNCTUAL` of it.
     """
     rows = np.arange(len(flow.weights))
     option = np.full(len(rows), flow.compute_s.shape[1] - 1)
-    links = _links(flow, np.full(len(rows), IDLE_HZ), option, np.ones(len(rows)))
+    meets = np.zeros(len(rows))
+    links = _links(flow, np.full(len(rows), IDLE_HZ), option, meets)
     for _ in range(STEPS):
         target, option = _best_response(flow, links, option)
         free = 1.0 - np.maximum(links.up, links.down)[:, 0]
         rate = links.rate_hz * (target / links.rate_hz) ** free
-        links = _links(flow, rate, option, links.senders[:, 0])
-    return FlowPlan(links.rate_hz, option, links.cycle_s[rows, option])
+        meets = (meets + links.senders[:, 0]) / 2
+        links = _links(flow, rate, option, meets)
+    best = FlowPlan(links.rate_hz, option, links.cycle_s[rows, option])
+
+    def slowed(factor: float) -> FlowPlan:
+        """The plan with lower rates, whose senders are those of links as full as that."""
+        meets = links.senders[:, 0] * factor
+        for _ in range(SETTLING):
+            found = _links(flow, factor * links.rate_hz, option, meets)
+            meets = found.senders[:, 0]
+        return FlowPlan(found.rate_hz, option, found.cycle_s[rows, option])
+
+    def allowed(plan: FlowPlan) -> bool:
+        late = plan.rate_hz @ (plan.cycle_s > PUNCTUAL * deadline_s)
+        return plan.at_work <= most and late <= LATE * plan.rate_hz.sum()
+
+    if allowed(best):
+        return best
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if allowed(slowed(middle)) else (low, middle)
+    return slowed(low or high)
 
 
-def _links(flow: Flow, rate_hz: Floats, option: Ints, senders: Floats) -> _Links:
-    """How full links are; upload times are those for about so many senders. [clients]"""
-    rows, level = np.arange(len(rate_hz)), flow.uploads.level(senders)
-    delay, band = flow.uploads.delay_s[level, rows], flow.uploads.band_s[level, rows]
+def _links(flow: Flow, rate_hz: Floats, option: Ints, meets: Floats) -> _Links:
+    """How full links are; upload times are those of one who meets so many others. [clients]"""
+    rows = np.arange(len(rate_hz))
+    delay, band = flow.uploads.between(1.0 + meets)
     down = _in_cell(flow.cell, rate_hz * flow.download_s[rows, option])
     up = _in_cell(flow.cell, rate_hz * band[rows, option])
     fullest = np.maximum(np.maximum(down, up) / FULLEST, 1.0)
@@ -146,9 +185,10 @@ def _best_response(flow: Flow, links: _Links, option: Ints) -> tuple[Floats, Int
     price = downs * flow.download_s / (1.0 - links.down) ** 2
     price += ups * (links.delay_s + (1.0 + links.senders) * links.band_s) / (1.0 - links.up)
     price *= DELAYED
-    rate = np.minimum(np.sqrt(flow.noise / price), MOST_BUSY / links.cycle_s)
+    noise = np.maximum(flow.noise, np.finfo(float).tiny)
+    rate = np.minimum(np.sqrt(noise / price), MOST_BUSY / links.cycle_s)
     delay_s = (links.rate_hz @ links.cycle_s[rows, option]) / links.rate_hz.sum()
-    scale_s = flow.update_s + DELAYED * delay_s
+    scale_s = update_s(flow.least_s, delay_s) + DELAYED * delay_s
     loss = flow.noise / rate + price * rate + scale_s * flow.drift
     loss += DELAYED * flow.weights[:, None] * links.cycle_s
     best = loss.argmin(axis=1)

@@ -82,8 +82,8 @@ class Knowledge:
         reported_s = self._last.compute_s(clients, feedback.k)
         works = reported_s > 0
         self._compute.observe(clients[works], feedback.compute_s[works] / reported_s[works])
-        self._asked[feedback.asked] += 1.0
-        self._arrived[clients] += 1.0
+        np.add.at(self._asked, feedback.asked, 1.0)  # a stream may have a client more than once
+        np.add.at(self._arrived, clients, 1.0)
 
     @property
     def measured(self) -> bool:

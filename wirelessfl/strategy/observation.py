@@ -237,12 +237,15 @@ class AsyncPlan(Plan):
     Attributes:
         at_work: Clients kept at work at a time.
         buffer: Updates K that make a model update.
-        odds: Chances of each to be the next sent out if idle, up to a factor. [clients]
+        odds: Chances of each to be the next sent out if idle, up to a factor; who is at work with
+            odds of 0 by now takes no place. [clients]
+        renew_s: Time after which another plan is made, if no model update is made before.
     """
 
     at_work: int
     buffer: int
     odds: Floats
+    renew_s: float = math.inf
 
 
 @dataclass(frozen=True)

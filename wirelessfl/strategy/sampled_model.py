@@ -40,6 +40,21 @@ class Uploads:
         middles = np.sqrt(self.senders[1:] * self.senders[:-1])
         return np.asarray(np.searchsorted(middles, senders))
 
+    def between(self, senders: Floats) -> tuple[Floats, Floats]:
+        """(delay_s, band_s) for numbers of senders [clients], levels joined by straight lines.
+
+        Straight over the logarithm of the number. [clients, options] each
+        """
+        last = len(self.senders) - 1
+        place = np.interp(np.log(senders), np.log(self.senders), np.arange(last + 1))
+        low = np.minimum(place.astype(np.int64), max(last - 1, 0))
+        high, rows = np.minimum(low + 1, last), np.arange(len(place))
+        part = (place - low)[:, None]
+        delay, band = (
+            (1.0 - part) * x[low, rows] + part * x[high, rows] for x in (self.delay_s, self.band_s)
+        )
+        return delay, band
+
     def only(self, rows: Ints) -> Uploads:
         """Those of some clients."""
         return replace(self, delay_s=self.delay_s[:, rows], band_s=self.band_s[:, rows])
