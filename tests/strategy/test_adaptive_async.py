@@ -96,7 +96,7 @@ def test_the_step_is_that_of_noise_and_delay():
     plan = strategy(server=server, adapter={"sketch": "off"}).plan(seen)
     delay = plan.relative_rounds - 1 - plan.noise_to_signal  # and the drift, none at full rank
     ratio = 1 / (1 + plan.noise_to_signal + delay)
-    assert plan.server_step == pytest.approx(3.0 * min(ratio, 0.5), rel=1e-12)
+    assert plan.server_step == pytest.approx(3.0 * ratio, rel=1e-12)
     assert delay == pytest.approx(DELAYED * plan.at_work / plan.buffer, rel=0.2)  # whole places
     assert strategy(server={"step": 0.7}).plan(seen).server_step == 0.7
 

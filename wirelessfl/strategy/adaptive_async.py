@@ -6,10 +6,12 @@ the server step. There is no pilot: until updates have shown something they are 
 long and unrelated, which asks for a small step, and what the first ones show sharpens the next
 plan. The step is that of the law of rounds, with staleness as noise,
 
-    step_max / (1 + NSR + DELAYED M/K),     M clients at work, K updates a model.
+    step_max / (1 + NSR + DELAYED tau),     tau = mean time at work / time between model updates.
 
-Updates weigh a_n/q_n, q_n = K r_n/X, but at most `max_weight` times the mean, and who is long at
-work comes less often than its rate r_n says: biased against the slow, as FedBuff is.
+Updates weigh a_n over n's expected number among the K of a model, but at most `max_weight` times
+the mean, and who is long at work comes less often than planned: biased against the slow, as FedBuff
+is. How updates turn (`step_limit`) says less of the largest step here, as most of the next model's
+updates began before the last: with `smoothness: measured`, step_max should be one that is bearable.
 """
 
 from __future__ import annotations
@@ -113,11 +115,10 @@ class AdaptiveAsyncStrategy(Asynchronous):
         terms = bound_terms(arriving, k, seen.rank, seen.weights, noise, drift=DRIFT)
         noise_to_signal = max(terms.noise_to_signal, 0.0)
         stale = DELAYED * delay_s * total_hz / buffer
-        server = self._config.server
-        largest = server.step_max
+        server, ratio = self._config.server, 1.0 / (1.0 + noise_to_signal + stale)
+        coupled = server.step_max * ratio
         if server.measures_smoothness:
-            largest = self._knowledge.largest_step(seen.weights)
-        coupled = largest * min(1.0 / (1.0 + noise_to_signal + stale), BOLDEST)
+            coupled = self._knowledge.largest_step(seen.weights) * min(ratio, BOLDEST)
         error = self._knowledge.noise.error(seen.weights, arriving * k / seen.rank)
         return AsyncPlan(
             q=q,

@@ -4,7 +4,7 @@ Client n delivers r_n updates a second, each weighted by a_n over its expected n
 update, so their sum keeps its mean whatever r is. In continuous time, with noise_n = a_n^2 G_n^2/S
 and rho_n = gamma/k_n, the time to a target is t_0 times
 
-    J(r, k) = T + DELAYED D + sum_n noise_n rho_n / r_n + (T + DELAYED M/X) drift(k),
+    J(r, k) = DELAYED D + sum_n noise_n rho_n / r_n + (T + DELAYED M/X) drift(k),
 
 T the time between two model updates, D = sum_n a_n c_n with c_n the time that client n is at work
 on an update, X = sum r_n and M = sum r_n c_n (who is at work at a time, Little's law). It is the
