@@ -73,7 +73,7 @@ TASKS = {
             Setting("federated", DIRICHLET, "null"),
             Setting("central", BALANCED, "null", clients=1),
         ),
-        tuple(range(10, 20)),
+        tuple(range(10, 18)),
     ),
     "pydoc": Task(
         "pydoc-packages.yaml",
