@@ -13,18 +13,26 @@ from wirelessfl.compiled import compiled
 from wirelessfl.strategy.observation import Floats, Ints
 
 MOST_STEPS = 100
+FEW = 2000  # members up to which a set is put in order without memory of its own
 TOLERANCE = 1e-12
 TINY = np.finfo(np.float64).tiny
 
 
 @compiled
 def _sorted_members(inside: Floats, tau_s: Floats, who: Ints) -> int:
-    """Fills `who` with the members of a set in order of (tau, number); how many (Shell's sort)."""
+    """Fills `who` with the members of a set in order of (tau, number); how many.
+
+    Few are put in order by Shell's sort, which takes no memory; many by a merge sort.
+    """
     count = 0
     for n in range(inside.size):
         if inside[n] > 0.0:
             who[count] = n
             count += 1
+    if count > FEW:
+        members = who[:count].copy()
+        who[:count] = members[np.argsort(tau_s[members], kind="mergesort")]
+        return count
     gap = 1
     while gap < count:
         gap = 3 * gap + 1
