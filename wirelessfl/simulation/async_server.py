@@ -15,7 +15,6 @@ where both kinds of server ask the same of a client, they get the same.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,9 +78,7 @@ class AsyncServer(BaseServer):
     def _look(self, round: int) -> None:
         """What is known as a model update begins, and what is planned for it."""
         now_s = self._env.now
-        available = self._observer.available(now_s)
-        seen = self._observer.observe(round - 1, now_s, available)
-        self._seen = replace(seen, max_rank=self._training.capped(seen.max_rank))
+        self._seen = self._observed(round, self._observer.available(now_s))
         self._plan = self._rule.plan(self._seen)
         self._renew_s = now_s + self._plan.renew_s
 
@@ -177,7 +174,7 @@ class AsyncServer(BaseServer):
 
     def _free(self) -> int:
         """Places that are free; who is at work, but would not be sent out by now, takes none."""
-        taken = sum(self._plan.odds[client] > 0 for client in self._at_work)
+        taken = np.count_nonzero(self._plan.odds[list(self._at_work)])
         return self._plan.at_work - int(taken)
 
     def _next_available_s(self) -> float:

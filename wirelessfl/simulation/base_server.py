@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simpy
@@ -12,12 +12,13 @@ import simpy
 from wirelessfl.learning.jobs import DivergedError
 from wirelessfl.learning.workload import Workload
 from wirelessfl.scenario import Scenario, Target
-from wirelessfl.simulation.client import Floats, Hardware, Ints, Work
+from wirelessfl.simulation.client import Bools, Floats, Hardware, Ints, Work
 from wirelessfl.simulation.journal import Journal
 from wirelessfl.simulation.merges import Merges
 from wirelessfl.simulation.observer import Observer
 from wirelessfl.simulation.training import Training
 from wirelessfl.strategy import Strategy
+from wirelessfl.strategy.observation import Observation
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,15 @@ class BaseServer(ABC):
     @abstractmethod
     def _rounds(self) -> Generator[simpy.Event, object, None]:
         """The run itself."""
+
+    def _observed(self, round: int, available: Bools) -> Observation:
+        """What the server has measured, and what it knows of clients by what it was sent."""
+        seen = self._observer.observe(round - 1, self._env.now, available)
+        return replace(
+            seen,
+            max_rank=self._training.capped(seen.max_rank),
+            download_missed_bits=self._merges.missed_bits(),
+        )
 
     def _work_of(self, round: int, clients: Ints, ranks: Ints, expected_ready_s: Floats) -> Work:
         """What the clients are asked to do, given the rank each trains. [n]"""

@@ -115,13 +115,8 @@ class Server(BaseServer):
         return not cut_short
 
     def _observation(self, round: int, available: Bools) -> Observation:
-        """What the server has measured, and what it knows of clients by what it was sent."""
-        seen = self._observer.observe(round - 1, self._env.now, available)
-        seen = replace(
-            seen,
-            max_rank=self._training.capped(seen.max_rank),
-            download_missed_bits=self._merges.missed_bits(),
-        )
+        """What the server knows, and the truth where the strategy is an oracle."""
+        seen = self._observed(round, available)
         return self._with_truth(seen) if self._strategy.oracle else seen
 
     def _with_truth(self, observation: Observation) -> Observation:

@@ -36,7 +36,12 @@ from wirelessfl.strategy.observation import (
     Plan,
     RoundFeedback,
 )
-from wirelessfl.strategy.round_model import SENDERS, download_times, upload_times
+from wirelessfl.strategy.round_model import (
+    SENDERS,
+    compute_times,
+    download_times,
+    upload_times,
+)
 from wirelessfl.strategy.step_limit import BOLDEST
 
 # Least time between two model updates, over the server's overhead.
@@ -88,10 +93,9 @@ class AdaptiveAsyncStrategy(Asynchronous):
     def _flow(self, seen: Observation, ranks: Ints, noise: Floats, rows: Ints) -> Flow:
         """What is to be planned, for clients that can be reached."""
         rho = seen.rank / ranks
-        compute_s = seen.compute_fixed_s[:, None] + ranks * seen.compute_per_rank_s[:, None]
         return Flow(
             download_s=download_times(seen, ranks),
-            compute_s=compute_s + 2.0 * seen.latency_s[:, None],
+            compute_s=compute_times(seen, ranks) + 2.0 * seen.latency_s[:, None],
             uploads=upload_times(seen, ranks, SENDERS),
             cell=seen.cell,
             weights=seen.weights,

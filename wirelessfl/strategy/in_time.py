@@ -22,7 +22,12 @@ import numpy as np
 from wirelessfl.errors import InputError
 from wirelessfl.strategy.observation import Bools, Floats, Ints, Observation
 from wirelessfl.strategy.problem import Problem
-from wirelessfl.strategy.round_model import SENDERS, download_times, upload_times
+from wirelessfl.strategy.round_model import (
+    SENDERS,
+    compute_times,
+    download_times,
+    upload_times,
+)
 from wirelessfl.strategy.sampled_model import RoundModel
 
 Planned = tuple[Floats, Ints]
@@ -94,8 +99,7 @@ def ranks_in_time(observation: Observation, ranks: Ints, deadline_s: float) -> t
 
 def alone_s(observation: Observation, ranks: Ints) -> Floats:
     """Expected time of a round of one client alone, without overhead. [clients, options]"""
-    fixed_s = observation.compute_fixed_s + 2.0 * observation.latency_s
-    compute_s = fixed_s[:, None] + ranks * observation.compute_per_rank_s[:, None]
+    compute_s = compute_times(observation, ranks) + 2.0 * observation.latency_s[:, None]
     uploads = upload_times(observation, ranks, SENDERS[:1])
     upload_s = uploads.delay_s[0] + uploads.band_s[0]
     return np.asarray(download_times(observation, ranks) + compute_s + upload_s)

@@ -82,6 +82,12 @@ def download_times(observation: Observation, ranks: Ints) -> Floats:
         return np.asarray(bits / whole[:, None] + bits / observation.backhaul_bps[:, None])
 
 
+def compute_times(observation: Observation, ranks: Ints) -> Floats:
+    """Expected seconds that clients train, for `ranks` [clients, options]."""
+    fixed_s, rank_s = observation.compute_fixed_s, observation.compute_per_rank_s
+    return np.asarray(fixed_s[:, None] + ranks * rank_s[:, None])
+
+
 def round_model(
     observation: Observation,
     bandwidth: SharingConfig,
@@ -109,8 +115,7 @@ def _build(
     uniforms: Floats | None,
     senders: Ints,
 ) -> RoundModel:
-    compute = observation.compute_fixed_s[:, None] + ranks * observation.compute_per_rank_s[:, None]
-    compute += observation.latency_s[:, None]
+    compute = compute_times(observation, ranks) + observation.latency_s[:, None]
     return kind(
         download_s=download_times(observation, ranks),
         compute_s=compute,
