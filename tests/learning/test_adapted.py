@@ -49,3 +49,18 @@ def test_nothing_goes_back_to_an_input_below_the_first_adapter(shape: tuple[int,
     assert x.grad is None
     assert a.grad is not None and a.grad.shape == a.shape
     assert b.grad is not None and b.grad.shape == b.shape
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_clients_with_unequal_rows_compute_the_same(shape: tuple[int, ...]):
+    x, weight, bias, a, b, gain = tensors(*shape)
+    sizes = [max(1, shape[1] - n) for n in range(len(x))]
+    rows = torch.cat([own[:size] for own, size in zip(x, sizes, strict=True)])
+    expected = adapted_linear(x, weight, bias, a, b, gain)
+    y = adapted_linear(rows, weight, bias, a, b, gain, sizes)
+    parts = [own[:size] for own, size in zip(expected, sizes, strict=True)]
+    torch.testing.assert_close(y, torch.cat(parts))
+    inputs = [tensor.requires_grad_() for tensor in (rows, a, b)]
+    assert torch.autograd.gradcheck(
+        lambda x, a, b: adapted_linear(x, weight, bias, a, b, gain, sizes), inputs
+    )

@@ -14,6 +14,7 @@ from wirelessfl.learning.adapter import add_adapter
 from wirelessfl.learning.cohort import train_cohort
 from wirelessfl.learning.layout import layout_of
 from wirelessfl.learning.local import LocalStart, LocalWork, local_batches
+from wirelessfl.learning.packed_blocks import PackedBlocks
 from wirelessfl.learning.reference import train_one_by_one
 from wirelessfl.learning.threads import torch_threads
 from wirelessfl.learning.workbench import Workbench
@@ -37,6 +38,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def one_thread():
     with torch_threads(1):
         yield
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["packed", "padded"])
+def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Both ways through the blocks, however small the models are."""
+    monkeypatch.setattr(PackedBlocks, "worth_it", lambda self, tokens: request.param)
+    return bool(request.param)
 
 
 def workbench(name: str, dropout: float = 0.0, lora: dict[str, Any] | None = None, **local: Any):

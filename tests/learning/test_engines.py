@@ -122,13 +122,23 @@ def test_an_automatic_width_follows_the_activations(build: BuildLearner):
     assert small._width == 32
     kept = float(small.workload.step.activation_bytes(16, small.rank))
     assert kept < 1e6
-    large = build(
-        cohort_width="auto",
-        model={"kind": "tiny-vit", "hidden": 64, "layers": 3, "heads": 2, "pretrain_steps": 2},
+    middle, large = (
+        build(
+            cohort_width="auto",
+            model={"kind": "tiny-vit", "hidden": n, "layers": 3, "heads": 2, "pretrain_steps": 2},
+        )
+        for n in (32, 64)
     )
-    kept = float(large.workload.step.activation_bytes(16, large.rank))
-    assert large._width == int(20e6 // kept)
-    assert 4 < large._width < 32
+    kept = float(middle.workload.step.activation_bytes(16, middle.rank))
+    assert middle._width == int(20e6 // kept)
+    assert 8 < middle._width < 32
+    assert large._width == 8
+
+
+def test_cohorts_are_cut_evenly(build: BuildLearner, mixed_jobs: list[GradientJob]):
+    learner = build(cohort_width=6)
+    cut = list(learner._cohorts(range(14), mixed_jobs, learner.method()))
+    assert cut == [range(5), range(5, 10), range(10, 14)]
 
 
 def test_the_same_jobs_in_any_order_give_the_same_bytes(

@@ -62,7 +62,12 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
     trained = None if trained is None else trained.to(device)
     passes = [bench.passes(rows.shape[2])] * config.steps
     mask = bench.samples.inputs.get("attention_mask")
-    if mask is not None and not bench.dropout:  # whose draws belong to the passes of the config
+    packed = bench.packed_blocks
+    if packed is not None:
+        first = rows[:, 0, passes[0][0]]
+        tokens = first.numel() * packed.length if mask is None else int(mask[first].sum())
+        packed = packed if packed.worth_it(tokens) else None
+    if mask is not None and not (packed or bench.dropout):  # draws belong to the config's passes
         rows, longest = longest_first(rows, valid, mask)
         most = config.micro_batch or rows.shape[2]
         passes = [cut(lengths, len(works), most) for lengths in longest]
@@ -73,7 +78,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
     losses = torch.zeros(config.steps, len(works), device=device)
     fused, head = not (bench.dropout or bench.half), bench.vocabulary_head
     with (
-        stacked_adapters(bench, fused) as forward,
+        stacked_adapters(bench, fused, packed) as forward,
         losses_of(bench.model, head) as sample_losses,
     ):
 
@@ -84,7 +89,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
                 batch = bench.samples.take(rows[:, step, part].flatten(), LENGTHS)
                 dropout = Dropout(bench, works, step, number, part) if bench.dropout else None
                 with bench.precision():
-                    output = forward(local, gains, batch, dropout)
+                    output = forward(local, gains, batch, valid[:, part].flatten(), dropout)
                 each = sample_losses(output, batch.labels).view(len(works), -1)
                 loss = (each * weights[:, step, part]).sum(1)
                 losses[step] += loss.detach()

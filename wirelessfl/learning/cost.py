@@ -52,7 +52,9 @@ def count_step(bench: Workbench, batch: int, rank: int) -> tuple[int, int, int]:
         traffic,
     ):
         with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
-            loss = sample_losses(forward(parameters, None, samples, None), samples.labels).mean()
+            loss = sample_losses(
+                forward(parameters, None, samples, None, None), samples.labels
+            ).mean()
         torch.autograd.grad([loss], [parameters])
     return flops.get_total_flops(), traffic.bytes, kept.bytes
 

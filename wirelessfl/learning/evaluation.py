@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from peft import PeftModel
 from transformers import PretrainedConfig
 
+from wirelessfl.learning.packed_blocks import PackedBlocks
 from wirelessfl.learning.task import Samples, sample_losses
 
 _BATCH = 128
@@ -27,7 +28,10 @@ def evaluation_batch(model: PeftModel, test: Samples) -> int:
 
 
 def metrics(
-    model: PeftModel, test: Samples, precision: Callable[[], AbstractContextManager[object]]
+    model: PeftModel,
+    test: Samples,
+    precision: Callable[[], AbstractContextManager[object]],
+    packed: PackedBlocks | None = None,
 ) -> dict[str, float]:
     """Loss, accuracy (of classes) and perplexity of the model as it stands.
 
@@ -35,12 +39,18 @@ def metrics(
         model: The model.
         test: Held-out samples, on its device.
         precision: Makes the context to compute in.
+        packed: The model's blocks, to compute only what counts.
     """
     loss, right = 0.0, 0
-    with torch.inference_mode():
+    with (
+        torch.no_grad(),
+        packed.applied(model) if packed is not None else nullcontext(),
+    ):
         every = torch.arange(len(test), device=test.labels.device)
         for rows in torch.split(every, evaluation_batch(model, test)):
             batch = test.take(rows)
+            if packed is not None:
+                packed.begin(batch.inputs.get("attention_mask"), 1)
             with precision():
                 logits = model(**batch.inputs).logits
             loss += sample_losses(logits, batch.labels).double().sum().item()

@@ -137,14 +137,14 @@ class Learner:
         """Clients in one stacked pass.
 
         auto depends on the model alone, never on the host: as many as fill a cache with what
-        autograd keeps, but at least 4 and at most 32, if that many fit in memory.
+        autograd keeps, but at least 8 and at most 32, if that many fit in memory.
         """
         if self._config.cohort_width != "auto":
             return self._config.cohort_width
         local = self._config.local
         batch = min(local.batch, local.micro_batch or local.batch)
         kept = float(self.workload.step.activation_bytes(batch, self.rank))
-        return int(max(1, min(max(_CACHE_BYTES // kept, 4), 32, _MEMORY_BYTES // kept)))
+        return int(max(1, min(max(_CACHE_BYTES // kept, 8), 32, _MEMORY_BYTES // kept)))
 
     @cached_property
     def workload(self) -> Workload:
@@ -178,10 +178,11 @@ class Learner:
     ) -> list[Update | None]:
         """Runs local training for every job.
 
-        Jobs are sorted by (version, round, client) and cut into cohorts of `cohort_width`. What a
-        job returns depends on its fields and its model alone; the cohort it lands in can move only
-        the last bits, so the same call gives the same bytes. A cohort that the memory of this
-        machine does not hold is trained in halves (`out_of_memory`), which is one such move.
+        Jobs are sorted by (version, round, client) and cut evenly into cohorts of at most
+        `cohort_width`. What a job returns depends on its fields and its model alone; the cohort it
+        lands in can move only the last bits, so the same call gives the same bytes. A cohort that
+        the memory of this machine does not hold is trained in halves (`out_of_memory`), which is
+        one such move.
 
         Args:
             jobs: Any clients, rounds, ranks and start versions.
@@ -245,14 +246,16 @@ class Learner:
     def _cohorts(
         self, order: Sequence[int], jobs: Sequence[GradientJob], method: Method
     ) -> Iterator[Sequence[int]]:
-        """The jobs in order, cut into cohorts; of one version if models change the base."""
+        """The jobs in order, cut evenly into cohorts; of one version if models change the base."""
         groups: list[Sequence[int]] = [order]
         if method.shifts_base:
             versions = itertools.groupby(order, key=lambda i: jobs[i].version)
             groups = [list(group) for _, group in versions]
         for group in groups:
-            for first in range(0, len(group), self._width):
-                yield group[first : first + self._width]
+            count = -(-len(group) // self._width)
+            bounds = [-(-len(group) * n // count) for n in range(count + 1)]
+            for first, end in itertools.pairwise(bounds):
+                yield group[first:end]
 
     def evaluate(self, model: Vector, method: Method) -> dict[str, float]:
         """Metrics on the held-out test set; remembered per model.
@@ -278,7 +281,8 @@ class Learner:
         """Metrics of an adapter, with a change of the frozen weights if there is one."""
         self.layout.write(self._model, adapter)
         with torch_threads(self._config.threads), shifted(self._model, self.layout, residual):
-            every = metrics(self._model, self._test, self._bench.precision)
+            bench = self._bench
+            every = metrics(self._model, self._test, bench.precision, bench.packed_blocks)
         return {name: every[name] for name in self._task.metrics}
 
     def adapter_files(self, model: Vector, method: Method) -> dict[str, bytes]:

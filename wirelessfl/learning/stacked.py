@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from wirelessfl.learning.adapted import adapted_linear
 from wirelessfl.learning.layout import ADAPTER, Layout, trained_layers
 from wirelessfl.learning.local import LocalWork
+from wirelessfl.learning.packed_blocks import PackedBlocks
 from wirelessfl.learning.task import Samples
 from wirelessfl.learning.workbench import Workbench
 
@@ -58,11 +59,13 @@ class Dropout:
         return x * mask
 
 
-Forward = Callable[[Tensor, Tensor | None, Samples, Dropout | None], Tensor]
+Forward = Callable[[Tensor, Tensor | None, Samples, Tensor | None, Dropout | None], Tensor]
 
 
 @contextmanager
-def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]:
+def stacked_adapters(
+    bench: Workbench, fused: bool = False, packed: PackedBlocks | None = None
+) -> Iterator[Forward]:
     """Puts per-client adapters on the model for the length of the block.
 
     Args:
@@ -70,6 +73,7 @@ def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]
         fused: Whether a layer with float32 weights and its adapter are one operation (see
             `adapted_linear`), which leaves no place for dropout or autocast; else the adapter is
             added as PEFT does, which is also what a device is taken to compute.
+        packed: The model's blocks, to compute only what counts; fused too.
 
     Yields:
         A function of the stacked parameters `[clients, compact]`, of gain times scaling
@@ -77,7 +81,7 @@ def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]
         client after client, `[clients x batch]` samples, and of what is dropped, that returns the
         logits `[clients x batch, ...]`.
     """
-    pass_, model, layout = _Pass(), bench.model, bench.layout
+    pass_, model, layout = _Pass(packed), bench.model, bench.layout
     plain = model.get_base_model()
     handles: list[RemovableHandle] = []
     patched: list[nn.Module] = []
@@ -98,14 +102,26 @@ def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]
             patched += _stack_trained(model, wrapper, pass_)
 
         def forward(
-            parameters: Tensor, gains: Tensor | None, batch: Samples, dropout: Dropout | None
+            parameters: Tensor,
+            gains: Tensor | None,
+            batch: Samples,
+            valid: Tensor | None,
+            dropout: Dropout | None,
         ) -> Tensor:
             pass_.begin(layout, parameters, gains, batch, dropout)
+            if packed is not None:
+                mask = batch.inputs.get("attention_mask")
+                if mask is not None and valid is not None:
+                    mask = mask * valid[:, None]
+                packed.begin(mask, len(parameters))
             logits: Tensor = plain(**batch.inputs).logits
             return logits
 
         # PEFT's own adapters are still under the hooks; nothing is left of them where all are fused
-        with model.disable_adapter() if handles else nullcontext():
+        with (
+            model.disable_adapter() if handles else nullcontext(),
+            packed.applied(model) if packed is not None else nullcontext(),
+        ):
             yield forward
     finally:
         for module in patched:
@@ -116,6 +132,9 @@ def stacked_adapters(bench: Workbench, fused: bool = False) -> Iterator[Forward]
 
 class _Pass:
     """The parameters of the pass under way, by module."""
+
+    def __init__(self, packed: PackedBlocks | None):
+        self.packed = packed
 
     def begin(
         self,
@@ -157,7 +176,9 @@ class _Pass:
     def fused(self, number: int, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
         assert self.gains is not None
         a, b = self.factors[number]
-        y = adapted_linear(self.by_client(x), weight, bias, a, b, self.gains[number])
+        sizes = None if self.packed is None else self.packed.sizes
+        rows = self.by_client(x) if sizes is None else x[0]
+        y = adapted_linear(rows, weight, bias, a, b, self.gains[number], sizes)
         return y.view(*x.shape[:-1], y.shape[-1])
 
     def by_client(self, x: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from wirelessfl import randomness
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalWork
+from wirelessfl.learning.packable import packed_blocks
+from wirelessfl.learning.packed_blocks import PackedBlocks
 from wirelessfl.learning.stackable import unstackable
 from wirelessfl.learning.task import Samples
 from wirelessfl.learning.token_loss import vocabulary_head
@@ -61,6 +63,13 @@ class Workbench:
     def unstackable(self) -> str | None:
         """See `stackable.unstackable`."""
         return unstackable(self.model, self.layout, self.samples)
+
+    @cached_property
+    def packed_blocks(self) -> PackedBlocks | None:
+        """See `packable.packed_blocks`; None with dropout, which draws by padded batch."""
+        if self.dropout or self.half:
+            return None
+        return packed_blocks(self.model, self.layout, self.samples)
 
     def precision(self) -> AbstractContextManager[object]:
         """The block computes in the chosen precision."""
