@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers as hf
@@ -17,6 +18,7 @@ from wirelessfl.learning.evaluation import metrics
 from wirelessfl.learning.layout import layout_of
 from wirelessfl.learning.packable import packed_blocks
 from wirelessfl.learning.packed_blocks import PackedBlocks
+from wirelessfl.learning.task import Samples
 from wirelessfl.scenario.lora import LoraConfig
 
 FIRST_ONLY = {"bert", "roberta", "distilbert", "vit"}
@@ -67,6 +69,28 @@ def capped() -> hf.PreTrainedModel:
     return hf.Gemma2ForCausalLM(config)
 
 
+def convolving() -> hf.PreTrainedModel:
+    """A layer of it convolves neighbours, which packed are of different sequences."""
+    types = ["conv", "full_attention"]
+    return hf.Lfm2ForCausalLM(hf.Lfm2Config(**_DECODER, layer_types=types))
+
+
+def mpt() -> hf.PreTrainedModel:
+    """It reads its mask, which is None for other attention functions."""
+    return hf.MptForCausalLM(
+        hf.MptConfig(vocab_size=VOCABULARY, d_model=16, n_layers=2, n_heads=2, use_cache=False)
+    )
+
+
+def funnel() -> hf.PreTrainedModel:
+    """The last of its lists of blocks is not called."""
+    config = hf.FunnelConfig(
+        vocab_size=VOCABULARY, block_sizes=[1], d_model=16, n_head=2, d_head=8, d_inner=24
+    )
+    config.num_labels = 3
+    return hf.FunnelForSequenceClassification(config)
+
+
 def shared() -> hf.PreTrainedModel:
     """All its layers are one."""
     config = hf.AlbertConfig(**_ENCODER, embedding_size=16)
@@ -82,12 +106,15 @@ def shared() -> hf.PreTrainedModel:
         (bloom, None),
         (windowed, None),
         (capped, None),
+        (convolving, None),
+        (mpt, None),
+        (funnel, None),
     ],
 )
 def test_a_model_is_taken_only_as_far_as_it_gives_the_same(
     make: Callable[[], hf.PreTrainedModel], way: str | None, monkeypatch: pytest.MonkeyPatch
 ):
-    head = ("classifier",) if make in (mean_pooled, shared) else ()
+    head = ("classifier",) if make in (mean_pooled, shared, funnel) else ()
     monkeypatch.setitem(MAKERS, "other", (make, head))
     packed = found("other")
     assert (packed is not None) == (way is not None)
@@ -148,17 +175,47 @@ def test_evaluation_measures_the_same(name: str):
     assert lean == pytest.approx(plain, rel=1e-5)
 
 
-def test_an_error_within_leaves_the_model_as_it_was():
+def test_one_token_says_nothing_about_what_a_head_reads():
+    model, data = model_of("llama-classes"), samples("llama-classes", 9)
+    short = Samples({name: values[:, :1] for name, values in data.inputs.items()}, data.labels)
+    packed = packed_blocks(model, layout_of(model), short)
+    assert packed is not None and not packed.first_only
+
+
+def test_the_trial_does_not_depend_on_what_the_adapter_holds():
+    model, data = model_of("bert"), samples("bert", 9)
+    layout = layout_of(model)
+    held = np.full(layout.size, np.nan, np.float32)
+    layout.write(model, held)
+    with torch.no_grad():
+        assert packed_blocks(model, layout, data) is not None
+    assert np.isnan(layout.read(model)).all()
+
+
+@pytest.mark.parametrize("place", ["first block", "last block"])
+def test_an_error_within_leaves_the_model_as_it_was(place: str):
     model, data = model_of("bert"), samples("bert", 9)
     packed = packed_blocks(model, layout_of(model), data)
     assert packed is not None
     batch = data.take(torch.arange(3))
     with torch.no_grad():
         expected = model(**batch.inputs).logits
-        with pytest.raises(RuntimeError), packed.applied(model):
-            packed.begin(torch.ones(2, 5), 1)  # of another batch
-            model(**batch.inputs)
+        if place == "first block":
+            with pytest.raises(RuntimeError), packed.applied(model):
+                packed.begin(torch.ones(2, 5), 1)  # of another batch
+                model(**batch.inputs)
+        else:
+            last = model.get_submodule("base_model.model.bert.encoder.layer.1.intermediate")
+            handle = last.register_forward_pre_hook(lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError), packed.applied(model):
+                packed.begin(batch.inputs["attention_mask"], 1)
+                model(**batch.inputs)
+            handle.remove()
         assert torch.equal(model(**batch.inputs).logits, expected)
+        with packed.applied(model):
+            packed.begin(batch.inputs["attention_mask"], 1)
+            again = model(**batch.inputs).logits
+        torch.testing.assert_close(again, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_small_passes_are_not_worth_it():

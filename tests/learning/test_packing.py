@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from wirelessfl.learning.packing import GROUP_PAIRS, LENGTHS, Packing, groups
+from wirelessfl.learning.packing import GROUP_PAIRS, GROUP_STEP, Packing, groups
 
 HEADS, WIDTH = 4, 3
 CPU = torch.device("cpu")
@@ -42,10 +42,10 @@ def test_every_real_token_is_packed_and_comes_back(batch: tuple[list[int], int],
     tokens = sum(lengths)
     real = torch.from_numpy(mask)
     assert torch.equal(packed[0, :tokens], x[real])
-    assert tokens <= packing.rows <= max(tokens, mask.size) and packing.rows <= tokens * 17 / 16 + 1
+    assert tokens <= packing.rows <= tokens * 17 / 16
     back = packing.unpack(packed)
     assert torch.equal(back[real], x[real])
-    assert back.isfinite().all()
+    assert not back[~real].any()
     upward = torch.randn(back.shape) * real[..., None]
     [gradient] = torch.autograd.grad(back, x, upward)
     assert torch.equal(gradient, upward)
@@ -88,7 +88,7 @@ def test_first_tokens_alone_attend_to_their_whole_sequence(batch: tuple[list[int
     lengths, clients = batch
     packing = Packing(mask_of(lengths), clients, CPU)
     q, k, v = (torch.randn(1, HEADS, packing.rows, WIDTH, requires_grad=True) for _ in range(3))
-    firsts = q.index_select(2, packing.firsts)
+    firsts = packing.firsts(q.transpose(1, 2)).transpose(1, 2)
     y = packing.attention(firsts, k, v, None, causal=False, firsts=True)
     assert y.shape == (1, len(lengths), HEADS, WIDTH) and y.isfinite().all()
     starts = np.cumsum([0, *lengths])[:-1]
@@ -126,7 +126,7 @@ def test_no_other_groups_cost_less(lengths: list[int]):
     in_order = np.concatenate([samples for samples, _ in found]).tolist()
     real = [n for n, length in enumerate(lengths) if length]
     assert sorted(in_order) == real
-    rounded = [min(-(-lengths[n] // LENGTHS) * LENGTHS, max(lengths)) for n in in_order]
+    rounded = [min(-(-lengths[n] // GROUP_STEP) * GROUP_STEP, max(lengths)) for n in in_order]
     assert rounded == sorted(rounded, reverse=True)
     assert all(length == rounded[in_order.index(samples[0])] for samples, length in found)
     cost = sum(GROUP_PAIRS + len(samples) * length**2 for samples, length in found)
@@ -145,4 +145,4 @@ def least(descending: list[int]) -> float:
 
 def test_few_numbers_of_rows_occur():
     rows = {Packing(mask_of([n, 1], 4000), 1, CPU).rows for n in range(2000, 3999)}
-    assert len(rows) <= 33
+    assert len(rows) <= 17

@@ -65,7 +65,7 @@ def train_cohort(bench: Workbench, works: Sequence[LocalWork]) -> list[LocalResu
     packed = bench.packed_blocks
     if packed is not None:
         first = rows[:, 0, passes[0][0]]
-        tokens = first.numel() * packed.length if mask is None else int(mask[first].sum())
+        tokens = first.numel() * packed.tokens if mask is None else int(mask[first].sum())
         packed = packed if packed.worth_it(tokens) else None
     if mask is not None and not (packed or bench.dropout):  # draws belong to the config's passes
         rows, longest = longest_first(rows, valid, mask)

@@ -43,7 +43,7 @@ def metrics(
     """
     loss, right = 0.0, 0
     with (
-        torch.no_grad(),
+        torch.no_grad(),  # and not inference_mode, whose tensors `packed` could not keep
         packed.applied(model) if packed is not None else nullcontext(),
     ):
         every = torch.arange(len(test), device=test.labels.device)

@@ -31,6 +31,8 @@ from wirelessfl.learning.memo import Memo
 from wirelessfl.learning.methods.base import Method
 from wirelessfl.learning.methods.build import build_method
 from wirelessfl.learning.out_of_memory import train_in_halves
+from wirelessfl.learning.packable import packed_blocks
+from wirelessfl.learning.packed_blocks import PackedBlocks
 from wirelessfl.learning.partition import partition
 from wirelessfl.learning.reference import train_one_by_one
 from wirelessfl.learning.saved_adapter import adapter_files
@@ -121,6 +123,11 @@ class Learner:
         """Fingerprint and number of the frozen weights that the adapter is trained on."""
         fingerprint, parameters = frozen_weights(self._model)
         return {"fingerprint": fingerprint, "parameters": parameters}
+
+    @cached_property
+    def _test_blocks(self) -> PackedBlocks | None:
+        """The model's blocks for evaluation: tried with test samples, which may be longer."""
+        return None if self._bench.half else packed_blocks(self._model, self.layout, self._test)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -281,8 +288,7 @@ class Learner:
         """Metrics of an adapter, with a change of the frozen weights if there is one."""
         self.layout.write(self._model, adapter)
         with torch_threads(self._config.threads), shifted(self._model, self.layout, residual):
-            bench = self._bench
-            every = metrics(self._model, self._test, bench.precision, bench.packed_blocks)
+            every = metrics(self._model, self._test, self._bench.precision, self._test_blocks)
         return {name: every[name] for name in self._task.metrics}
 
     def adapter_files(self, model: Vector, method: Method) -> dict[str, bytes]:

@@ -30,10 +30,21 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from wirelessfl.learning.packing import Packing
 
-_NAME = "packed"
 _WORTH = 5e7  # multiplications of a pass from which it pays for 1 to 2 ms of operators (x86)
-_NOT_PLAIN = ("softcap", "position_bias", "s_aux", "sinks", "indices", "block_indices")
-"""Options of transformers' attention that change what is computed."""
+_HARMLESS = {
+    "cache_position",
+    "cu_seq_lens_k",
+    "cu_seq_lens_q",
+    "deterministic",
+    "dropout",
+    "max_length_k",
+    "max_length_q",
+    "output_attentions",
+    "output_hidden_states",
+    "position_ids",
+    "use_cache",
+}
+"""Options of transformers' attention that change nothing of it here."""
 
 
 class _AttentionReachedError(Exception):
@@ -44,25 +55,22 @@ class PackedBlocks:
     """A model's blocks.
 
     Attributes:
+        tokens: Tokens of a sample, where all have as many.
         first_only: Whether the head reads nothing but a sequence's first token.
-        length: Tokens of a sequence of the last batch, padding included.
         rows: Of all clients, within the blocks of a pass; 0 outside of them.
         sizes: Rows of each client; None outside of the blocks, and where all have as many.
     """
 
-    def __init__(self, blocks: nn.ModuleList):
-        self.first_only = False
-        self.length = 0
+    def __init__(self, blocks: nn.ModuleList, tokens: int, first_only: bool):
+        self.tokens, self.first_only = tokens, first_only
         self.rows = 0
         self.sizes: list[int] | None = None
         self._blocks = blocks
         self._parameters = sum(p.numel() for p in blocks.parameters() if not p.requires_grad)
         self._whole: dict[tuple[int, ...], Packing] = {}
-        self._mask: Tensor | None = None
-        self._clients = 1
-        self._packing: Packing | None = None
         self._stop = False
         self._keys_values: tuple[Tensor, Tensor] | None = None
+        self.begin(None, 1)
 
     def worth_it(self, tokens: int) -> bool:
         """Whether passes of so many tokens get faster."""
@@ -72,34 +80,39 @@ class PackedBlocks:
         """The batch of the next pass.
 
         Args:
-            mask: As `Packing` takes it; None if all tokens are real.
+            mask: Not zero where a token is real, else as `Packing` takes it; None if all are.
             clients: As `Packing` takes it.
         """
-        self._mask, self._clients, self._packing = mask, clients, None
+        self._mask, self._clients = mask, clients
+        self._packing: Packing | None = None
+        self._packed: dict[int, tuple[Tensor, Tensor]] = {}
 
     @contextmanager
     def applied(self, model: PeftModel) -> Iterator[None]:
         """The model computes like this for the length of the block."""
         config: Any = model.get_base_model().config
-        last = self._blocks[-1]
-        before = config._attn_implementation
+        last, name = self._blocks[-1], f"packed {id(self)}"
+        before, forward = config._attn_implementation, vars(last).get("forward")
         handles = [
             block.register_forward_pre_hook(self._enter, with_kwargs=True) for block in self._blocks
         ]
         handles.append(last.register_forward_hook(self._leave))
         if self.first_only:
             vars(last)["forward"] = partial(self._first_tokens, last.forward)
-        config._attn_implementation = _NAME
-        ALL_ATTENTION_FUNCTIONS[_NAME] = self._attention
+        config._attn_implementation = name
+        ALL_ATTENTION_FUNCTIONS[name] = self._attention
         try:
             yield
         finally:
-            ALL_ATTENTION_FUNCTIONS.pop(_NAME)
+            ALL_ATTENTION_FUNCTIONS.pop(name)
             config._attn_implementation = before
             vars(last).pop("forward", None)
+            if forward is not None:
+                vars(last)["forward"] = forward
             for handle in handles:
                 handle.remove()
             self._set(0, None)
+            self.begin(None, 1)
 
     def _set(self, rows: int, sizes: list[int] | None) -> None:
         self.rows, self.sizes = rows, sizes
@@ -109,8 +122,6 @@ class PackedBlocks:
         hidden, *others = args
         if self._packing is None:
             self._packing = self._pack(hidden)
-            self._packed: dict[int, tuple[Tensor, Tensor]] = {}
-            self.length = hidden.shape[1]
         if not self.rows:
             hidden = self._packing.pack(hidden)
             self._set(self._packing.rows, self._packing.sizes)
@@ -139,13 +150,16 @@ class PackedBlocks:
         return self._packed[id(value)][1]
 
     def _first_tokens(self, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """The last block, for the samples' first tokens."""
+        """The last block, for the samples' first tokens.
+
+        Up to its attention it runs with all tokens, and what it computes besides keys and values
+        is dropped.
+        """
         assert self._packing is not None
         rows, firsts = hidden.shape[1], self._packing.firsts
 
         def alone(value: Tensor) -> Tensor:
-            by_row = value.dim() > 1 and value.shape[1] == rows
-            return value.index_select(1, firsts) if by_row else value
+            return firsts(value) if value.dim() > 1 and value.shape[1] == rows else value
 
         self._stop = True
         try:
@@ -154,7 +168,7 @@ class PackedBlocks:
             self._keys_values = reached.args
         finally:
             self._stop = False
-        self._set(len(firsts), None)
+        self._set(self._packing.shape[0], None)
         try:
             return forward(alone(hidden), *_mapped(alone, args), **_mapped(alone, kwargs))
         finally:
@@ -187,9 +201,9 @@ class PackedBlocks:
             ValueError: The model asks for more than attention to whole sequences.
         """
         assert self._packing is not None
-        asked = [name for name in _NOT_PLAIN if others.get(name) is not None]
-        if asked or (sliding_window or math.inf) < self.length:
-            raise ValueError(f"attention with {asked or ['sliding_window']}")
+        asked = [name for name, value in others.items() if value is not None]
+        if not _HARMLESS.issuperset(asked) or (sliding_window or math.inf) < self._packing.longest:
+            raise ValueError(f"attention with a window of {sliding_window} and {asked}")
         if self._stop:
             raise _AttentionReachedError(key, value)
         firsts = self._keys_values is not None
@@ -202,8 +216,8 @@ def _mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     """What a block is called with, its tensors changed."""
     if isinstance(value, Tensor):
         return function(value)
-    if isinstance(value, (tuple, list)):
-        return [_mapped(function, one) for one in value]
+    if type(value) in (tuple, list):
+        return type(value)(_mapped(function, one) for one in value)
     if isinstance(value, dict):
         return {key: _mapped(function, one) for key, one in value.items()}
     return value

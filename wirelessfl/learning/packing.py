@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-LENGTHS = 8
+GROUP_STEP = 8
 """Lengths of groups are multiples of this, in tokens: less variety, and whole vectors."""
 
 GROUP_PAIRS = 2 * 64**2
@@ -26,36 +26,44 @@ GROUP_PAIRS = 2 * 64**2
 
 @dataclass(frozen=True)
 class Rearrangement:
-    """Rows in another order, some of them left out and some of the new ones of no meaning.
+    """Rows in another order, some left out, and new ones of zeros.
 
     Autograd would add up gradients row by row, where here each row gets that of its own place.
+    Zeros, and not any row, because a client's numbers that are not finite must stay its own.
 
     Attributes:
         there: For each new row the old one that it is.
-        back: For each old row the new one that gives it its gradient.
-        lost: Old rows that get none.
+        void: New rows that are zero instead.
+        back: For each old row the new one that it is.
+        lost: Old rows that are left out.
     """
 
     there: Tensor
+    void: Tensor
     back: Tensor
     lost: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
         """The new rows of `x` `[rows, width]`."""
-        y: Tensor = _Rows.apply(x, self.there, self.back, self.lost)  # type: ignore[no-untyped-call]
+        y: Tensor = _Rows.apply(x, self)  # type: ignore[no-untyped-call]
         return y
+
+    @property
+    def inverse(self) -> Rearrangement:
+        """The way back."""
+        return Rearrangement(self.back, self.lost, self.there, self.void)
 
 
 class _Rows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, there: Tensor, back: Tensor, lost: Tensor) -> Tensor:
-        ctx.back, ctx.lost = back, lost
-        return x.index_select(0, there)
+    def forward(ctx: Any, x: Tensor, way: Rearrangement) -> Tensor:
+        ctx.way = way
+        return x.index_select(0, way.there).index_fill_(0, way.void, 0.0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inward = gradients[0].index_select(0, ctx.back)
-        return inward.index_fill_(0, ctx.lost, 0.0), None, None, None
+        way = ctx.way
+        return gradients[0].index_select(0, way.back).index_fill_(0, way.lost, 0.0), None
 
 
 class Packing:
@@ -67,7 +75,7 @@ class Packing:
             than its tokens, so that few numbers of rows occur (see `products`); what is computed
             with them is dropped.
         rows: Their sum.
-        firsts: Row of the first token of each sample; of any, if it has none `[samples]`.
+        longest: Tokens of the longest sample.
     """
 
     def __init__(self, mask: NDArray[np.bool_], clients: int, device: torch.device):
@@ -80,12 +88,12 @@ class Packing:
             device: Where the batch is.
         """
 
-        def on_device(places: NDArray[np.int64]) -> Tensor:
+        def on_device(places: NDArray[Any]) -> Tensor:
             return torch.from_numpy(places).to(device)
 
         self.shape, real = mask.shape, mask.ravel()
         lengths, packed = mask.sum(1), np.flatnonzero(real)
-        tokens = len(packed)
+        tokens, self.longest = len(packed), int(lengths.max())
         self._whole = tokens == len(real)
         self.rows = tokens if self._whole else _rounded(tokens)
         sizes: list[int] = lengths.reshape(clients, -1).sum(1).tolist()
@@ -95,31 +103,29 @@ class Packing:
         found = groups(lengths, self.shape[1])
         self._groups = [(len(samples), length) for samples, length in found]
         order = np.concatenate([samples for samples, _ in found])
-        self.firsts, self._order = on_device(places[:, 0]), on_device(order)
-        self._reorder = on_device(_inverse(order, len(mask)))
+        self._firsts, self._empty = on_device(places[:, 0]), on_device(np.flatnonzero(lengths == 0))
+        self._order, self._reorder = on_device(order), on_device(_inverse(order, len(mask)))
         self._shut: list[Tensor | None] = [None] * len(found)
         if self._whole:
             return
         spare = on_device(np.arange(tokens, self.rows))
-        padded = on_device(np.pad(packed, (0, self.rows - tokens)))
         self._pack = Rearrangement(
-            padded, on_device(places.ravel()), on_device(np.flatnonzero(~real))
+            there=on_device(np.pad(packed, (0, self.rows - tokens))),
+            void=spare,
+            back=on_device(places.ravel()),
+            lost=on_device(np.flatnonzero(~real)),
         )
-        self._unpack = Rearrangement(self._pack.back, padded, spare)
         seen = [mask[samples, :length] for samples, length in found]
-        self._shut = [
-            None
-            if own.all()
-            else on_device(np.where(own, 0.0, -np.inf).astype(np.float32))[:, None, None]
-            for own in seen
-        ]
+        self._shut = [None if own.all() else on_device(_shut(own)) for own in seen]
         known = np.concatenate([own.ravel() for own in seen])
         grouped = np.concatenate([places[samples, :length].ravel() for samples, length in found])
         back = np.zeros(self.rows, np.int64)
         back[grouped[known]] = np.flatnonzero(known)
-        self._group = Rearrangement(on_device(grouped), on_device(back), spare)
-        self._ungroup = Rearrangement(
-            self._group.back, self._group.there, on_device(np.flatnonzero(~known))
+        self._group = Rearrangement(
+            there=on_device(grouped),
+            void=on_device(np.flatnonzero(~known)),
+            back=on_device(back),
+            lost=spare,
         )
 
     def pack(self, x: Tensor) -> Tensor:
@@ -128,9 +134,13 @@ class Packing:
         return every[None] if self._whole else self._pack(every)[None]
 
     def unpack(self, x: Tensor) -> Tensor:
-        """The padded batch `[samples, tokens, ...]` of `[1, rows, ...]`; padding is any number."""
-        rows = x[0] if self._whole else self._unpack(x[0])
+        """The padded batch `[samples, tokens, ...]` of `[1, rows, ...]`; padding is zero."""
+        rows = x[0] if self._whole else self._pack.inverse(x[0])
         return rows.view(*self.shape, *x.shape[2:])
+
+    def firsts(self, x: Tensor) -> Tensor:
+        """The samples' first tokens `[1, samples, ...]` of `[1, rows, ...]`; zero without any."""
+        return x.index_select(1, self._firsts).index_fill(1, self._empty, 0.0)
 
     def unpack_firsts(self, x: Tensor) -> Tensor:
         """The padded batch of the samples' first tokens `[1, samples, width]`; the rest is zero."""
@@ -170,9 +180,9 @@ class Packing:
             outs.append(out.transpose(1, 2).flatten(0, 1).flatten(1))
         every = outs[0] if len(outs) == 1 else torch.cat(outs)
         if firsts:
-            every = every.index_select(0, self._reorder)
+            every = every.index_select(0, self._reorder).index_fill(0, self._empty, 0.0)
         elif not self._whole:
-            every = self._ungroup(every)
+            every = self._group.inverse(every)
         return every.view(1, len(every), heads, -1)
 
     def _in_groups(self, x: Tensor, heads: int) -> list[Tensor]:
@@ -205,11 +215,11 @@ def groups(lengths: NDArray[np.int64], longest: int) -> list[tuple[NDArray[np.in
 
     Args:
         lengths: Of all sequences `[samples]`.
-        longest: That a group can be.
+        longest: Tokens of the padded batch, beyond which no length is rounded up.
     """
     order = np.argsort(-lengths, kind="stable")
     order = order[lengths[order] > 0]
-    rounded = np.minimum(-(-lengths[order] // LENGTHS) * LENGTHS, longest)
+    rounded = np.minimum(-(-lengths[order] // GROUP_STEP) * GROUP_STEP, longest)
     steps, firsts = np.unique(-rounded, return_index=True)  # the first of each length, descending
     bounds = np.append(firsts, len(order))
     cost, start = [0.0], [0]
@@ -226,6 +236,11 @@ def groups(lengths: NDArray[np.int64], longest: int) -> list[tuple[NDArray[np.in
     return found[::-1]
 
 
+def _shut(seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What is added to products with keys `[sequences, 1, 1, length]`: -inf for padding."""
+    return np.where(seen, np.float32(0.0), np.float32(-np.inf))[:, None, None]
+
+
 def _inverse(order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Where each of so many things is in an order of some of them; 0 if it is not."""
     places = np.zeros(count, np.int64)
@@ -234,6 +249,6 @@ def _inverse(order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _rounded(rows: int) -> int:
-    """At most a 32nd more."""
+    """At most a 16th more."""
     step = 1 << max(0, rows.bit_length() - 5)
     return -(-rows // step) * step

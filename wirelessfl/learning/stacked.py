@@ -78,8 +78,8 @@ def stacked_adapters(
     Yields:
         A function of the stacked parameters `[clients, compact]`, of gain times scaling
         `[clients, modules]` (None for 1, which is then not computed), of the batch of all clients,
-        client after client, `[clients x batch]` samples, and of what is dropped, that returns the
-        logits `[clients x batch, ...]`.
+        client after client, `[clients x batch]` samples, of which of them count (0 where not;
+        None if all do), and of what is dropped, that returns the logits `[clients x batch, ...]`.
     """
     pass_, model, layout = _Pass(packed), bench.model, bench.layout
     plain = model.get_base_model()

@@ -66,8 +66,13 @@ class Workbench:
 
     @cached_property
     def packed_blocks(self) -> PackedBlocks | None:
-        """See `packable.packed_blocks`; None with dropout, which draws by padded batch."""
-        if self.dropout or self.half:
+        """See `packable.packed_blocks`.
+
+        None with dropout, which draws by padded batch, and where logits of a vocabulary are not
+        made a few at a time: passes by length have fewer of them at once.
+        """
+        whole_logits = self.samples.labels.ndim == 2 and self.vocabulary_head is None
+        if self.dropout or self.half or whole_logits:
             return None
         return packed_blocks(self.model, self.layout, self.samples)
 
