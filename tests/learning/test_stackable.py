@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 import transformers as hf
+from torch import Tensor, nn
 
-from tests.learning.architectures import _ENCODER, MAKERS, VOCABULARY, base, samples
+from tests.learning.architectures import _DECODER, _ENCODER, MAKERS, VOCABULARY, base, samples
 from tests.learning.checkpoints import save_checkpoint
 from tests.learning.test_huggingface import LABELS, SCENARIO, write_reviews
 from wirelessfl.errors import InputError
@@ -39,6 +41,26 @@ def xlnet() -> hf.PreTrainedModel:
     return hf.XLNetForSequenceClassification(config)
 
 
+class Routed(nn.Module):
+    """An expert that sees the tokens that choose it."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.expert = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        chosen = x[..., 0] > 0
+        y = torch.zeros_like(x)
+        y[chosen] = self.expert(x[chosen])
+        return y
+
+
+def routed() -> hf.PreTrainedModel:
+    model = hf.LlamaForSequenceClassification(hf.LlamaConfig(**_DECODER))
+    model.model.layers[1].mlp = Routed(16)
+    return model
+
+
 # The weight of that module is read, and the module never called.
 DETACHED = {"targets": ("query_proj",), "trained": ("rel_embeddings",)}
 
@@ -56,6 +78,7 @@ def test_the_usual_models_stack(name: str):
 @pytest.mark.parametrize(
     ("make", "lora", "where"),
     [
+        (routed, {"trained": ("score",)}, "layers.1.mlp.expert"),
         (deberta, {}, "layer.0.attention.self.pos_key_proj"),
         (
             deberta,
