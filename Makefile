@@ -11,6 +11,8 @@ demo: $(VENV)/.installed  ## compare five strategies on the quickstart scenario
 	$(BIN)/wirelessfl compare scenarios/quickstart.yaml \
 		--strategies adaptive-async,adaptive,uniform,data_proportional,full --seeds 0-2 --out results/demo --overwrite
 
+test check: export OMP_NUM_THREADS = 1  # a process a core is enough
+
 test: $(VENV)/.dev  ## every test
 	$(BIN)/python -m pytest -n auto
 
