@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from wirelessfl.learning.cheapest_cut import cheapest_cut
+
 GROUP_STEP = 8
 """Lengths of groups are multiples of this, in tokens: less variety, and whole vectors."""
 
@@ -222,18 +224,11 @@ def groups(lengths: NDArray[np.int64], longest: int) -> list[tuple[NDArray[np.in
     rounded = np.minimum(-(-lengths[order] // GROUP_STEP) * GROUP_STEP, longest)
     steps, firsts = np.unique(-rounded, return_index=True)  # the first of each length, descending
     bounds = np.append(firsts, len(order))
-    cost, start = [0.0], [0]
-    for end in range(1, len(bounds)):
-        counts = bounds[end] - bounds[:end]
-        total = np.array(cost) + GROUP_PAIRS + counts * steps[:end] ** 2.0
-        start.append(int(total.argmin()))
-        cost.append(float(total.min()))
-    found, end = [], len(steps)
-    while end:
-        begin = start[end]
-        found.append((order[bounds[begin] : bounds[end]], int(-steps[begin])))
-        end = begin
-    return found[::-1]
+    runs = cheapest_cut(
+        len(steps),
+        lambda begin, end: GROUP_PAIRS + (bounds[end] - bounds[begin]) * steps[begin] ** 2,
+    )
+    return [(order[bounds[run.start] : bounds[run.stop]], int(-steps[run.start])) for run in runs]
 
 
 def _shut(seen: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wirelessfl.learning.cheapest_cut import cheapest_cut
+
 OVERHEAD_TOKENS = 256
 """Measured: 3 to 6 ms of operators a pass, 6 to 30 us a token in the smallest models (x86)."""
 
@@ -51,17 +53,9 @@ def cut(longest: NDArray[np.int64], clients: int, most: int) -> list[slice]:
         clients: Clients in the cohort.
         most: Samples of a client in one pass.
     """
-    batch = len(longest)
     longest = -(-longest // LENGTHS) * LENGTHS
-    cost, start = [0.0], [0]
-    for end in range(1, batch + 1):
-        firsts = np.arange(max(0, end - most), end)
-        tokens = clients * (end - firsts) * longest[firsts]
-        total = np.array(cost)[firsts] + OVERHEAD_TOKENS + tokens
-        start.append(int(firsts[total.argmin()]))
-        cost.append(float(total.min()))
-    parts, end = [], batch
-    while end:
-        parts.append(slice(start[end], end))
-        end = start[end]
-    return parts[::-1]
+    return cheapest_cut(
+        len(longest),
+        lambda firsts, end: OVERHEAD_TOKENS + clients * (end - firsts) * longest[firsts],
+        most,
+    )
