@@ -44,21 +44,26 @@ def xlnet() -> hf.PreTrainedModel:
 class Routed(nn.Module):
     """An expert that sees the tokens that choose it."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, least: float):
         super().__init__()
+        self.least = least
         self.expert = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        chosen = x[..., 0] > 0
+        chosen = x[..., 0] > self.least
         y = torch.zeros_like(x)
         y[chosen] = self.expert(x[chosen])
         return y
 
 
-def routed() -> hf.PreTrainedModel:
+def routed(least: float = 0.0) -> hf.PreTrainedModel:
     model = hf.LlamaForSequenceClassification(hf.LlamaConfig(**_DECODER))
-    model.model.layers[1].mlp = Routed(16)
+    model.model.layers[1].mlp = Routed(16, least)
     return model
+
+
+def chosen_by_none() -> hf.PreTrainedModel:
+    return routed(1e9)
 
 
 # The weight of that module is read, and the module never called.
@@ -79,6 +84,7 @@ def test_the_usual_models_stack(name: str):
     ("make", "lora", "where"),
     [
         (routed, {"trained": ("score",)}, "layers.1.mlp.expert"),
+        (chosen_by_none, {"trained": ("score",)}, "layers.1.mlp.expert"),
         (deberta, {}, "layer.0.attention.self.pos_key_proj"),
         (
             deberta,

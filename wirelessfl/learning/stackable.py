@@ -63,8 +63,8 @@ def _inputs(
 
 
 def _in_turn(batch: Tensor, *each: Tensor) -> bool:
-    """Whether the batch is the samples, one after another."""
-    if any(len(batch) != len(each) * len(alone) for alone in each):
+    """Whether the batch is the samples, one after another; nothing at all does not tell."""
+    if not len(batch) or any(len(batch) != len(each) * len(alone) for alone in each):
         return False
     every = torch.cat(each)
     return bool((batch - every).abs().max() <= _ROUNDING * every.abs().max())
