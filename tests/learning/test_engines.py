@@ -131,8 +131,8 @@ def test_an_automatic_width_follows_the_activations(build: BuildLearner):
     )
     kept = float(middle.workload.step.activation_bytes(16, middle.rank))
     assert middle._width == int(20e6 // kept)
-    assert 8 < middle._width < 32
-    assert large._width == 8
+    assert 10 < middle._width < 32
+    assert large._width == 10
 
 
 def test_cohorts_are_cut_evenly(build: BuildLearner, mixed_jobs: list[GradientJob]):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from wirelessfl.learning import products
 from wirelessfl.learning.packing import GROUP_PAIRS, GROUP_STEP, Packing, groups
 
 HEADS, WIDTH = 4, 3
@@ -143,6 +144,11 @@ def least(descending: list[int]) -> float:
     )
 
 
-def test_few_numbers_of_rows_occur():
+def test_few_numbers_of_rows_occur_where_onednn_would_make_a_kernel_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(products, "ONEDNN", False)
+    assert Packing(mask_of([2001, 1], 4000), 1, CPU).rows == 2002
+    monkeypatch.setattr(products, "ONEDNN", True)
     rows = {Packing(mask_of([n, 1], 4000), 1, CPU).rows for n in range(2000, 3999)}
     assert len(rows) <= 17

@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import PretrainedConfig
 
+from wirelessfl.learning.fast_layers import FastLayers
 from wirelessfl.learning.packed_blocks import PackedBlocks
 from wirelessfl.learning.task import Samples, sample_losses
 
@@ -32,6 +33,7 @@ def metrics(
     test: Samples,
     precision: Callable[[], AbstractContextManager[object]],
     packed: PackedBlocks | None = None,
+    fast: FastLayers | None = None,
 ) -> dict[str, float]:
     """Loss, accuracy (of classes) and perplexity of the model as it stands.
 
@@ -40,11 +42,13 @@ def metrics(
         test: Held-out samples, on its device.
         precision: Makes the context to compute in.
         packed: The model's blocks, to compute only what counts.
+        fast: The model's layers that need fewer passes over memory.
     """
     loss, right = 0.0, 0
     with (
         torch.no_grad(),  # and not inference_mode, whose tensors `packed` could not keep
         packed.applied(model) if packed is not None else nullcontext(),
+        fast.applied() if fast is not None else nullcontext(),
     ):
         every = torch.arange(len(test), device=test.labels.device)
         for rows in torch.split(every, evaluation_batch(model, test)):

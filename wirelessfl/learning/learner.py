@@ -144,14 +144,14 @@ class Learner:
         """Clients in one stacked pass.
 
         auto depends on the model alone, never on the host: as many as fill a cache with what
-        autograd keeps, but at least 8 and at most 32, if that many fit in memory.
+        autograd keeps, but at least 10 and at most 32, if that many fit in memory.
         """
         if self._config.cohort_width != "auto":
             return self._config.cohort_width
         local = self._config.local
         batch = min(local.batch, local.micro_batch or local.batch)
         kept = float(self.workload.step.activation_bytes(batch, self.rank))
-        return int(max(1, min(max(_CACHE_BYTES // kept, 8), 32, _MEMORY_BYTES // kept)))
+        return int(max(1, min(max(_CACHE_BYTES // kept, 10), 32, _MEMORY_BYTES // kept)))
 
     @cached_property
     def workload(self) -> Workload:
@@ -288,7 +288,8 @@ class Learner:
         """Metrics of an adapter, with a change of the frozen weights if there is one."""
         self.layout.write(self._model, adapter)
         with torch_threads(self._config.threads), shifted(self._model, self.layout, residual):
-            every = metrics(self._model, self._test, self._bench.precision, self._test_blocks)
+            fast = None if self._bench.half else self._bench.fast_layers
+            every = metrics(self._model, self._test, self._bench.precision, self._test_blocks, fast)
         return {name: every[name] for name in self._task.metrics}
 
     def adapter_files(self, model: Vector, method: Method) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from wirelessfl.learning import products
 from wirelessfl.learning.cheapest_cut import cheapest_cut
 
 GROUP_STEP = 8
@@ -73,9 +74,9 @@ class Packing:
 
     Attributes:
         shape: Samples and tokens of the padded batch.
-        sizes: Rows of each client; None if every one has as many. The last one's are a few more
-            than its tokens, so that few numbers of rows occur (see `products`); what is computed
-            with them is dropped.
+        sizes: Rows of each client; None if every one has as many. With oneDNN the last one's are a
+            few more than its tokens, so that few numbers of rows occur (see `products`); what is
+            computed with them is dropped.
         rows: Their sum.
         longest: Tokens of the longest sample.
     """
@@ -97,7 +98,7 @@ class Packing:
         lengths, packed = mask.sum(1), np.flatnonzero(real)
         tokens, self.longest = len(packed), int(lengths.max())
         self._whole = tokens == len(real)
-        self.rows = tokens if self._whole else _rounded(tokens)
+        self.rows = tokens if self._whole or not products.ONEDNN else _rounded(tokens)
         sizes: list[int] = lengths.reshape(clients, -1).sum(1).tolist()
         sizes[-1] += self.rows - tokens
         self.sizes = sizes if min(sizes) < max(sizes) else None
@@ -137,7 +138,7 @@ class Packing:
 
     def unpack(self, x: Tensor) -> Tensor:
         """The padded batch `[samples, tokens, ...]` of `[1, rows, ...]`; padding is zero."""
-        rows = x[0] if self._whole else self._pack.inverse(x[0])
+        rows = x.squeeze(0) if self._whole else self._pack.inverse(x.squeeze(0))
         return rows.view(*self.shape, *x.shape[2:])
 
     def firsts(self, x: Tensor) -> Tensor:
@@ -190,7 +191,7 @@ class Packing:
     def _in_groups(self, x: Tensor, heads: int) -> list[Tensor]:
         """`[1, heads, rows, width]` as `[sequences, heads, length, width]` of every group."""
         own, width = x.shape[1], x.shape[3]
-        rows = x[0].transpose(0, 1).flatten(1)
+        rows = x.squeeze(0).transpose(0, 1).flatten(1)
         if not self._whole:
             rows = self._group(rows)
         parts = torch.split_with_sizes(rows, [count * length for count, length in self._groups])
@@ -205,7 +206,7 @@ class Packing:
     def _firsts_in_groups(self, x: Tensor) -> list[Tensor]:
         """`[1, heads, samples, width]` as `[sequences, heads, 1, width]` of every group."""
         own, width = x.shape[1], x.shape[3]
-        rows = x[0].transpose(0, 1).flatten(1).index_select(0, self._order)
+        rows = x.squeeze(0).transpose(0, 1).flatten(1).index_select(0, self._order)
         parts = torch.split_with_sizes(rows, [count for count, _ in self._groups])
         return [part.view(-1, own, 1, width) for part in parts]
 

@@ -1,8 +1,8 @@
 """Matrix products of many clients, each with its own rows and its own matrix.
 
-With as many rows for every client, they are stacked `[clients, rows, width]`, and a product is one
-batched one. Else the rows of all lie below each other `[rows, width]`, client after client, `sizes`
-of them each, and it is one product after another.
+The rows of all lie below each other `[rows, width]`, client after client. With as many rows for
+every client a product is one batched one; else `sizes` says how many rows each has, and it is one
+product after another.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 
 Sizes = Sequence[int] | None
-"""Rows of each client; None if they are stacked."""
+"""Rows of each client; None if all have as many."""
 
 
 def times(x: Tensor, matrices: Tensor, sizes: Sizes) -> Tensor:
-    """x_n M_n: `[..., p]` by `[clients, p, q]` gives `[..., q]`."""
-    if sizes is None:
-        return torch.bmm(x, matrices)
+    """x_n M_n: `[rows, p]` by `[clients, p, q]` gives `[rows, q]`."""
     out = x.new_empty(len(x), matrices.shape[2])
+    if sizes is None:
+        clients = len(matrices)
+        torch.bmm(_stacked(x, clients), matrices, out=_stacked(out, clients))
+        return out
     for own, matrix, place in zip(
         _each(x, sizes), matrices.unbind(), _each(out, sizes), strict=True
     ):
@@ -29,22 +31,27 @@ def times(x: Tensor, matrices: Tensor, sizes: Sizes) -> Tensor:
 
 
 def add_times_(y: Tensor, x: Tensor, matrices: Tensor, sizes: Sizes) -> Tensor:
-    """Adds x_n M_n to y `[..., q]`, in place."""
+    """Adds x_n M_n to y `[rows, q]`, in place."""
     if sizes is None:
-        return y.baddbmm_(x, matrices)
+        _stacked(y, len(matrices)).baddbmm_(_stacked(x, len(matrices)), matrices)
+        return y
     for place, own, matrix in zip(_each(y, sizes), _each(x, sizes), matrices.unbind(), strict=True):
         place.addmm_(own, matrix)
     return y
 
 
-def transposed_times(x: Tensor, y: Tensor, sizes: Sizes) -> Tensor:
-    """x_n^T y_n: `[..., p]` and `[..., q]` give `[clients, p, q]`."""
+def transposed_times(x: Tensor, y: Tensor, clients: int, sizes: Sizes) -> Tensor:
+    """x_n^T y_n: `[rows, p]` and `[rows, q]` give `[clients, p, q]`."""
     if sizes is None:
-        return torch.bmm(x.mT, y)
-    out = x.new_empty(len(sizes), x.shape[1], y.shape[1])
+        return torch.bmm(_stacked(x, clients).mT, _stacked(y, clients))
+    out = x.new_empty(clients, x.shape[1], y.shape[1])
     for own, other, place in zip(_each(x, sizes), _each(y, sizes), out.unbind(), strict=True):
         torch.mm(own.T, other, out=place)
     return out
+
+
+def _stacked(x: Tensor, clients: int) -> Tensor:
+    return x.view(clients, -1, x.shape[1])
 
 
 def _each(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:

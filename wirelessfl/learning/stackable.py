@@ -31,8 +31,10 @@ def unstackable(model: PeftModel, layout: Layout, samples: Samples) -> str | Non
     trained = [name for wrapper in wrappers for name, _ in trained_layers(model, wrapper)]
     rows = torch.arange(min(_SAMPLES, len(samples)), device=samples.labels.device)
     together = samples.take(rows.repeat(2) if len(rows) == 1 else rows)
-    batch = _inputs(model, lora + trained, together, slice(None))
-    each = [_inputs(model, lora + trained, together, slice(n, n + 1)) for n in range(len(together))]
+    batch = layer_inputs(model, lora + trained, together, slice(None))
+    each = [
+        layer_inputs(model, lora + trained, together, slice(n, n + 1)) for n in range(len(together))
+    ]
     for name in lora + trained:
         read_without_a_call = name in trained and not batch[name]
         calls = zip(batch[name], *(alone[name] for alone in each), strict=False)
@@ -42,7 +44,7 @@ def unstackable(model: PeftModel, layout: Layout, samples: Samples) -> str | Non
     return None
 
 
-def _inputs(
+def layer_inputs(
     model: PeftModel, names: Sequence[str], samples: Samples, part: slice
 ) -> Mapping[str, list[Tensor]]:
     """What enters each layer, call after call, when some of the samples go through."""

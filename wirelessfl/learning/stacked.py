@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.hooks import RemovableHandle
 
-from wirelessfl.learning.adapted import adapted_linear
+from wirelessfl.learning.adapted import Adapted, adapted_linears
 from wirelessfl.learning.layout import ADAPTER, Layout, trained_layers
 from wirelessfl.learning.local import LocalWork
 from wirelessfl.learning.packed_blocks import PackedBlocks
@@ -59,6 +59,9 @@ class Dropout:
         return x * mask
 
 
+Frozen = tuple[Tensor, Tensor | None]
+"""Weight `[d_out, d_in]` and bias of a layer."""
+
 Forward = Callable[[Tensor, Tensor | None, Samples, Tensor | None, Dropout | None], Tensor]
 
 
@@ -71,7 +74,7 @@ def stacked_adapters(
     Args:
         bench: The model, and the places of its adapter's parameters.
         fused: Whether a layer with float32 weights and its adapter are one operation (see
-            `adapted_linear`), which leaves no place for dropout or autocast; else the adapter is
+            `adapted_linears`), which leaves no place for dropout or autocast; else the adapter is
             added as PEFT does, which is also what a device is taken to compute.
         packed: The model's blocks, to compute only what counts; fused too.
 
@@ -81,16 +84,20 @@ def stacked_adapters(
         client after client, `[clients x batch]` samples, of which of them count (0 where not;
         None if all do), and of what is dropped, that returns the logits `[clients x batch, ...]`.
     """
-    pass_, model, layout = _Pass(packed), bench.model, bench.layout
+    model, layout = bench.model, bench.layout
+    frozen = [_frozen(bench.modules[adapted.name]) for adapted in layout.modules]
+    whole = {n for n, (weight, _) in enumerate(frozen) if fused and weight.dtype == torch.float32}
+    groups = [[n for n in group if n in whole] for group in bench.siblings] if fused else []
+    pass_ = _Pass(packed, frozen, {n: group for group in groups for n in group})
+    fast = bench.fast_layers.applied() if fused else nullcontext()
     plain = model.get_base_model()
     handles: list[RemovableHandle] = []
     patched: list[nn.Module] = []
     try:
         for number, adapted in enumerate(layout.modules):
             module = bench.modules[adapted.name]
-            weight, bias = _frozen(module)
-            if fused and weight.dtype == torch.float32:
-                vars(module)["forward"] = partial(pass_.fused, number, weight, bias)
+            if number in whole:
+                vars(module)["forward"] = partial(pass_.fused, number)
                 patched.append(module)
                 continue
             handles.append(
@@ -121,6 +128,7 @@ def stacked_adapters(
         with (
             model.disable_adapter() if handles else nullcontext(),
             packed.applied(model) if packed is not None else nullcontext(),
+            fast,
         ):
             yield forward
     finally:
@@ -133,8 +141,13 @@ def stacked_adapters(
 class _Pass:
     """The parameters of the pass under way, by module."""
 
-    def __init__(self, packed: PackedBlocks | None):
-        self.packed = packed
+    def __init__(
+        self,
+        packed: PackedBlocks | None,
+        frozen: Sequence[Frozen],
+        groups: Mapping[int, Sequence[int]],
+    ):
+        self.packed, self.frozen, self.groups = packed, frozen, groups
 
     def begin(
         self,
@@ -146,6 +159,7 @@ class _Pass:
     ) -> None:
         self.clients, self.samples = len(parameters), len(batch)
         self.dropout = dropout
+        self.computed: dict[int, tuple[Tensor, Tensor]] = {}
         mask = batch.inputs.get("attention_mask")
         self.tokens = None if mask is None else mask.shape[1]
         self.lengths = None if mask is None else mask.sum(1).view(self.clients, -1)
@@ -173,13 +187,18 @@ class _Pass:
         low = torch.bmm(inputs.to(a.dtype), a.mT)
         return torch.baddbmm(self.by_client(y).to(low.dtype), low, b).view(y.shape).to(y.dtype)
 
-    def fused(self, number: int, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    def fused(self, number: int, x: Tensor) -> Tensor:
+        """A layer with its adapter, and with it all others that read the same."""
+        read, y = self.computed.pop(number, (None, None))
+        if y is not None and read is x:
+            return y
         assert self.gains is not None
-        a, b = self.factors[number]
-        sizes = None if self.packed is None else self.packed.sizes
-        rows = self.by_client(x) if sizes is None else x[0]
-        y = adapted_linear(rows, weight, bias, a, b, self.gains[number], sizes)
-        return y.view(*x.shape[:-1], y.shape[-1])
+        group, sizes = self.groups[number], None if self.packed is None else self.packed.sizes
+        rows = x.reshape(-1, x.shape[-1])
+        layers = [Adapted(*self.frozen[n], *self.factors[n], self.gains[n]) for n in group]
+        for n, own in zip(group, adapted_linears(rows, layers, sizes), strict=True):
+            self.computed[n] = x, own.view(*x.shape[:-1], own.shape[-1])
+        return self.computed.pop(number)[1]
 
     def by_client(self, x: Tensor) -> Tensor:
         """`[clients, samples and tokens, width]`."""
@@ -195,8 +214,8 @@ class _Pass:
         return dropped.view(inputs.shape)
 
 
-def _frozen(module: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Weight `[d_out, d_in]` and bias of the layer that an adapter is on."""
+def _frozen(module: nn.Module) -> Frozen:
+    """Of the layer that an adapter is on."""
     assert isinstance(module, LoraLinear)
     base = module.get_base_layer()
     weight = base.get_parameter("weight")

@@ -96,18 +96,21 @@ class _TokenLosses(torch.autograd.Function):
         sample, place = torch.nonzero(labels[:, 1:] != IGNORED, as_tuple=True)
         states, tokens = hidden[sample, place], labels[sample, place + 1]
         gradient, each = torch.empty_like(states), states.new_empty(len(states))
-        size = max(1, _CHUNK // len(weight))
+        size = max(1, min(_CHUNK // len(weight), len(states)))
+        rooms = states.new_empty(2, size, len(weight))  # the same memory for all stays in the cache
         for first in range(0, len(states), size):
             chunk = slice(first, first + size)
             own = tokens[chunk, None]
+            room, error = rooms[:, : len(own)]
             # The last chunk has a shape that hardly recurs (see `products`).
-            product = linear if len(own) == size else F.linear
+            product = partial(linear, out=room) if len(own) == size else F.linear
             logits = product(states[chunk], weight, bias)
-            error = torch.softmax(logits, dim=1)
+            torch.softmax(logits, 1, out=error)
             # Its largest is 1 / sum exp(logit - max): no second pass of exponentials.
             log_sums = logits.amax(1) - error.amax(1).log()
             each[chunk] = log_sums - logits.gather(1, own)[:, 0]
             error.scatter_add_(1, own, error.new_full(own.shape, -1.0))
+            product = partial(linear, out=gradient[chunk]) if len(own) == size else F.linear
             gradient[chunk] = product(error, weight.mT)
         ctx.save_for_backward(sample, place, gradient)
         ctx.shape = hidden.shape

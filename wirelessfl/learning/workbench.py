@@ -12,10 +12,12 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from wirelessfl import randomness
+from wirelessfl.learning.fast_layers import FastLayers
 from wirelessfl.learning.layout import Layout
 from wirelessfl.learning.local import LocalWork
 from wirelessfl.learning.packable import packed_blocks
 from wirelessfl.learning.packed_blocks import PackedBlocks
+from wirelessfl.learning.siblings import siblings
 from wirelessfl.learning.stackable import unstackable
 from wirelessfl.learning.task import Samples
 from wirelessfl.learning.token_loss import vocabulary_head
@@ -63,6 +65,16 @@ class Workbench:
     def unstackable(self) -> str | None:
         """See `stackable.unstackable`."""
         return unstackable(self.model, self.layout, self.samples)
+
+    @cached_property
+    def fast_layers(self) -> FastLayers:
+        """The model's layers that need fewer passes over memory here."""
+        return FastLayers(self.model)
+
+    @cached_property
+    def siblings(self) -> list[list[int]]:
+        """See `siblings.siblings`."""
+        return siblings(self.model, self.layout, self.samples)
 
     @cached_property
     def packed_blocks(self) -> PackedBlocks | None:
