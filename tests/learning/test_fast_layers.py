@@ -254,3 +254,12 @@ def test_evaluation_measures_the_same():
         metrics(model, data, torch.enable_grad, fast=f) for f in (None, FastLayers(model))
     )
     assert fast == pytest.approx(plain, rel=1e-5)
+
+
+def test_the_sigmoid_of_a_gate_is_right_to_float32():
+    gate = torch.linspace(-80, 80, 100_001)[None].requires_grad_()
+    y = fast_layers._Gated.apply(gate, torch.ones_like(gate))
+    expected = gate.double() * torch.sigmoid(gate.double())
+    torch.testing.assert_close(y.double(), expected, rtol=5e-7, atol=0)
+    far = torch.tensor([[-1e4, 1e4]])
+    assert fast_layers._Gated.apply(far, torch.ones_like(far)).tolist() == [[pytest.approx(0), 1e4]]

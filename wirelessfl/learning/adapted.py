@@ -75,22 +75,26 @@ def adapted_linears(
     return ys
 
 
+Frozen = tuple[Tensor, Tensor | None, Tensor]
+"""W, bias and gain of a layer."""
+
+
 class _AdaptedLinears(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
         sizes: Sizes,
-        frozen: Sequence[tuple[Tensor, Tensor | None, Tensor]],
+        frozen: Sequence[Frozen],
         *factors: Tensor,
     ) -> tuple[Tensor, ...]:
         every_a, every_b = factors[::2], factors[1::2]
         clients, k, d_in = every_a[0].shape
         ctx.set_materialize_grads(False)
         ctx.sizes, ctx.frozen = sizes, frozen
-        ctx.d_outs = d_outs = [len(weight) for weight, _, _ in frozen]
+        ctx.d_outs = d_outs = [weight.shape[0] for weight, _, _ in frozen]
         scaled = [b * gain for b, (_, _, gain) in zip(every_b, frozen, strict=True)]
-        most = min(len(x) / clients, _RANKS * k)
+        most = min(x.shape[0] / clients, _RANKS * k)
         ctx.merged = d_in * sum(d_outs) <= most * (len(d_outs) * d_in + sum(d_outs))
         if ctx.merged:
             changes = zip(frozen, scaled, every_a, strict=True)
@@ -98,12 +102,9 @@ class _AdaptedLinears(torch.autograd.Function):
                 [torch.baddbmm(w.expand(clients, -1, -1), b.mT, a) for (w, _, _), b, a in changes]
             )
             ctx.save_for_backward(x, merged, *factors)
+            y = times(x, merged.mT, sizes, _joined_biases(frozen))
             # "unsafe" only as one memory: each may be changed in place, where a view may not
-            ys = torch.unsafe_split_with_sizes(times(x, merged.mT, sizes), d_outs, 1)
-            for y, (_, bias, _) in zip(ys, frozen, strict=True):
-                if bias is not None:
-                    y.add_(bias)
-            return tuple(ys)
+            return tuple(torch.unsafe_split_with_sizes(y, d_outs, 1))
         joined_a = _joined(every_a)
         low = times(x, joined_a.mT, sizes)
         ctx.save_for_backward(x, low, *factors)
@@ -155,7 +156,7 @@ def _merged(
             add_times_(dx, dy, matrix, sizes)
     found = []
     for dy, (a, b, _, _, gain) in zip(dys, layers, strict=True):
-        full = transposed_times(dy, x, len(a), sizes).mul_(gain)
+        full = transposed_times(dy, x, a.shape[0], sizes).mul_(gain)
         found.append((torch.bmm(b, full), torch.bmm(a, full.mT)))
     return dx, found
 
@@ -171,7 +172,7 @@ def _apart(
     """Likewise."""
     scaled = [(b * gain).mT for _, b, _, _, gain in layers]
     d_low = _joined([times(dy, b, sizes) for dy, b in zip(dys, scaled, strict=True)])
-    clients = len(scaled[0])
+    clients = scaled[0].shape[0]
     dx: Tensor | None = None
     if inward:
         dx = linear(dys[0], layers[0][2].mT)
@@ -184,6 +185,15 @@ def _apart(
         for low, dy, layer in zip(lows, dys, layers, strict=True)
     ]
     return dx, list(zip(every_da, every_db, strict=True))
+
+
+def _joined_biases(frozen: Sequence[Frozen]) -> Tensor | None:
+    """`[d_out]` of every layer, one after another; None if none has any."""
+    biases = [bias for _, bias, _ in frozen]
+    if all(bias is None for bias in biases):
+        return None
+    every = [w.new_zeros(w.shape[0]) if bias is None else bias for w, bias, _ in frozen]
+    return every[0] if len(every) == 1 else torch.cat(every)
 
 
 def _joined(matrices: Sequence[Tensor]) -> Tensor:

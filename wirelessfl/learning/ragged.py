@@ -16,24 +16,28 @@ Sizes = Sequence[int] | None
 """Rows of each client; None if all have as many."""
 
 
-def times(x: Tensor, matrices: Tensor, sizes: Sizes) -> Tensor:
-    """x_n M_n: `[rows, p]` by `[clients, p, q]` gives `[rows, q]`."""
-    out = x.new_empty(len(x), matrices.shape[2])
+def times(x: Tensor, matrices: Tensor, sizes: Sizes, bias: Tensor | None = None) -> Tensor:
+    """x_n M_n + bias: `[rows, p]` by `[clients, p, q]` gives `[rows, q]`."""
     if sizes is None:
-        clients = len(matrices)
-        torch.bmm(_stacked(x, clients), matrices, out=_stacked(out, clients))
-        return out
-    for own, matrix, place in zip(
-        _each(x, sizes), matrices.unbind(), _each(out, sizes), strict=True
-    ):
-        torch.mm(own, matrix, out=place)
+        stacked = _stacked(x, matrices.shape[0])
+        if bias is None:
+            return torch.bmm(stacked, matrices).flatten(0, 1)
+        return torch.baddbmm(bias, stacked, matrices).flatten(0, 1)
+    out = x.new_empty(x.shape[0], matrices.shape[2])
+    each = zip(_each(x, sizes), matrices.unbind(), _each(out, sizes), strict=True)
+    for own, matrix, place in each:
+        if bias is None:
+            torch.mm(own, matrix, out=place)
+        else:
+            torch.addmm(bias, own, matrix, out=place)
     return out
 
 
 def add_times_(y: Tensor, x: Tensor, matrices: Tensor, sizes: Sizes) -> Tensor:
     """Adds x_n M_n to y `[rows, q]`, in place."""
     if sizes is None:
-        _stacked(y, len(matrices)).baddbmm_(_stacked(x, len(matrices)), matrices)
+        clients = matrices.shape[0]
+        _stacked(y, clients).baddbmm_(_stacked(x, clients), matrices)
         return y
     for place, own, matrix in zip(_each(y, sizes), _each(x, sizes), matrices.unbind(), strict=True):
         place.addmm_(own, matrix)

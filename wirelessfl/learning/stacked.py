@@ -10,7 +10,6 @@ from functools import partial
 
 import torch
 from peft import PeftModel
-from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
@@ -21,7 +20,7 @@ from wirelessfl.learning.layout import ADAPTER, Layout, trained_layers
 from wirelessfl.learning.local import LocalWork
 from wirelessfl.learning.packed_blocks import PackedBlocks
 from wirelessfl.learning.task import Samples
-from wirelessfl.learning.workbench import Workbench
+from wirelessfl.learning.workbench import Frozen, Workbench
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,6 @@ class Dropout:
         return x * mask
 
 
-Frozen = tuple[Tensor, Tensor | None]
-"""Weight `[d_out, d_in]` and bias of a layer."""
-
 Forward = Callable[[Tensor, Tensor | None, Samples, Tensor | None, Dropout | None], Tensor]
 
 
@@ -85,10 +81,8 @@ def stacked_adapters(
         None if all do), and of what is dropped, that returns the logits `[clients x batch, ...]`.
     """
     model, layout = bench.model, bench.layout
-    frozen = [_frozen(bench.modules[adapted.name]) for adapted in layout.modules]
-    whole = {n for n, (weight, _) in enumerate(frozen) if fused and weight.dtype == torch.float32}
-    groups = [[n for n in group if n in whole] for group in bench.siblings] if fused else []
-    pass_ = _Pass(packed, frozen, {n: group for group in groups for n in group})
+    whole = bench.groups if fused else {}
+    pass_ = _Pass(packed, bench.frozen, whole)
     fast = bench.fast_layers.applied() if fused else nullcontext()
     plain = model.get_base_model()
     handles: list[RemovableHandle] = []
@@ -212,15 +206,6 @@ class _Pass:
         shape = (clients, batch, width) if rows == batch else (clients, batch, rows // batch, width)
         dropped = self.dropout(inputs.view(shape), number, self.lengths if sequence else None)
         return dropped.view(inputs.shape)
-
-
-def _frozen(module: nn.Module) -> Frozen:
-    """Of the layer that an adapter is on."""
-    assert isinstance(module, LoraLinear)
-    base = module.get_base_layer()
-    weight = base.get_parameter("weight")
-    bias = getattr(base, "bias", None)
-    return weight.T if module.fan_in_fan_out else weight, bias
 
 
 def _stack_trained(model: PeftModel, wrapper: str, pass_: _Pass) -> list[nn.Module]:

@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 from wirelessfl.learning.products import linear
 from wirelessfl.learning.task import IGNORED, Samples, sample_losses
 
+_RARE = 1e-30  # a token's probability below which float32 does not do
 _CHUNK = 1 << 18  # logits at a time: 1 MiB, a second-level cache
 
 
@@ -106,9 +107,11 @@ class _TokenLosses(torch.autograd.Function):
             product = partial(linear, out=room) if len(own) == size else F.linear
             logits = product(states[chunk], weight, bias)
             torch.softmax(logits, 1, out=error)
-            # Its largest is 1 / sum exp(logit - max): no second pass of exponentials.
-            log_sums = logits.amax(1) - error.amax(1).log()
-            each[chunk] = log_sums - logits.gather(1, own)[:, 0]
+            likely = error.gather(1, own)[:, 0]
+            each[chunk] = -likely.log()
+            if (likely < _RARE).any():  # too near zero, maybe there
+                exact = logits.logsumexp(1) - logits.gather(1, own)[:, 0]
+                each[chunk] = torch.where(likely < _RARE, exact, each[chunk])
             error.scatter_add_(1, own, error.new_full(own.shape, -1.0))
             product = partial(linear, out=gradient[chunk]) if len(own) == size else F.linear
             gradient[chunk] = product(error, weight.mT)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
 from wirelessfl import randomness
@@ -22,6 +23,9 @@ from wirelessfl.learning.stackable import unstackable
 from wirelessfl.learning.task import Samples
 from wirelessfl.learning.token_loss import vocabulary_head
 from wirelessfl.scenario.local import LocalConfig
+
+Frozen = tuple[Tensor, Tensor | None]
+"""Weight `[d_out, d_in]` and bias of a layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +76,17 @@ class Workbench:
         return FastLayers(self.model)
 
     @cached_property
-    def siblings(self) -> list[list[int]]:
-        """See `siblings.siblings`."""
-        return siblings(self.model, self.layout, self.samples)
+    def frozen(self) -> list[Frozen]:
+        """What the adapted layers have besides their adapters, in the order of the layout."""
+        return [_frozen(self.modules[adapted.name]) for adapted in self.layout.modules]
+
+    @cached_property
+    def groups(self) -> Mapping[int, Sequence[int]]:
+        """Of each layer with float32 weights, by number, all of those that read what it reads."""
+        whole = [weight.dtype == torch.float32 for weight, _ in self.frozen]
+        found = siblings(self.model, self.layout, self.samples)
+        groups = [[n for n in group if whole[n]] for group in found]
+        return {n: group for group in groups for n in group}
 
     @cached_property
     def packed_blocks(self) -> PackedBlocks | None:
@@ -120,3 +132,12 @@ class Workbench:
         draws = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
         kept = (draws >= self.dropout).float() / (1.0 - self.dropout)
         return kept.to(self.device)
+
+
+def _frozen(module: nn.Module) -> Frozen:
+    """Of the layer that an adapter is on."""
+    assert isinstance(module, LoraLinear)
+    base = module.get_base_layer()
+    weight = base.get_parameter("weight")
+    bias = getattr(base, "bias", None)
+    return weight.T if module.fan_in_fan_out else weight, bias
