@@ -31,7 +31,7 @@ from wirelessfl.learning.products import linear
 from wirelessfl.learning.ragged import Sizes, add_times_, times, transposed_times
 
 _RANKS = 3.0
-"""A matrix as large as this many ranks' factors is merged (measured, Sapphire Rapids)."""
+"""A matrix as large as this many ranks' factors is merged (measured, an Intel Xeon)."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 On CPUs torch multiplies float32 matrices with MKL, which leaves half of a vector unit idle on
 processors that are not Intel's; oneDNN, which torch brings too, does not (measured on a Zen 5 core:
-217 GFLOP/s against 104). On Intel's own MKL is the faster one (Sapphire Rapids: 1.1 to 1.5 times).
+217 GFLOP/s against 104). On Intel's own MKL is the faster one (an Intel Xeon: 1.1 to 1.5 times).
 A call of oneDNN costs more, so it is for large products only, and its first call with a shape some
 0.2 to 1 ms, so shapes should recur.
 """
