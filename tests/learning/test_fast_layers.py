@@ -78,24 +78,48 @@ def test_rotation_turns_the_halves_of_every_head(width: int, samples_of_angles: 
     same_with_gradients(plain, lambda q, k: fast(apply_rotary_pos_emb, q, k, *angles), q, k)
 
 
+def own(*arguments: Any, **options: Any) -> Any:
+    """What a model would compute itself."""
+    return "the model's", len(arguments), options
+
+
 def test_what_rotation_does_not_know_is_left_to_the_model():
-    asked: list[Any] = []
-
-    def original(*arguments: Any, **options: Any) -> str:
-        asked.append((len(arguments), options))
-        return "the model's"
-
-    q, angle = draw(1, 2, 5, 8), draw(1, 5, 8)
+    q, angle = draw(2, 2, 5, 8), draw(2, 5, 8)
     calls = [
         ((q, q, angle, angle), {"unsqueeze_dim": 2}),
         ((q, q, angle, angle, None), {}),
+        ((q,), {"cos": angle, "sin": angle, "unsqueeze_dim": 2}),
         ((q, q, angle[..., :4], angle[..., :4]), {}),
+        ((q, q, angle[:, :1], angle[:, :1]), {}),
+        ((q, q, angle[0], angle[0]), {}),
+        ((q[:1], q[:1], angle, angle), {}),
+        ((q.transpose(1, 2), q.transpose(1, 2), angle, angle), {}),
         ((q[0], q[0], angle, angle), {}),
         ((q.double(), q.double(), angle, angle), {}),
     ]
     for arguments, options in calls:
-        assert fast_layers._rotated(original, *arguments, **options) == "the model's"
-    assert asked == [(len(arguments), options) for arguments, options in calls]
+        found = fast_layers._rotated(own, *arguments, **options)
+        assert found == ("the model's", len(arguments), options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((draw(2, 6), draw(2, 6)), {}),
+        ((draw(2, 6),), {"gate": None}),
+        ((draw(2, 6).half(),), {}),
+        ((draw(2, 6).double(),), {}),
+        ((), {"hidden_states": draw(2, 6)}),
+        ((None,), {}),
+    ],
+)
+def test_what_norms_and_gates_do_not_know_is_left_to_the_model(
+    arguments: tuple[Any, ...], options: dict[str, Any]
+):
+    expected = ("the model's", len(arguments), options)
+    layers = [torch.nn.Linear(6, 6) for _ in range(3)]
+    assert fast_layers._normed(own, torch.ones(6), 1e-6, *arguments, **options) == expected
+    assert fast_layers._through_gate(own, *layers, *arguments, **options) == expected
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 7), (2, 3, 40), (0, 5)])
@@ -158,6 +182,24 @@ def stablelm() -> hf.PreTrainedModel:
     return hf.StableLmForCausalLM(hf.StableLmConfig(**_DECODER))
 
 
+def mamba2() -> hf.PreTrainedModel:
+    """Its norms inside are given a gate, too."""
+    return hf.Mamba2ForCausalLM(
+        hf.Mamba2Config(
+            vocab_size=VOCABULARY,
+            hidden_size=16,
+            num_hidden_layers=2,
+            state_size=4,
+            expand=2,
+            num_heads=4,
+            head_dim=8,
+            n_groups=1,
+            chunk_size=4,
+            use_cache=False,
+        )
+    )
+
+
 def bloom() -> hf.PreTrainedModel:
     return hf.BloomForCausalLM(
         hf.BloomConfig(vocab_size=VOCABULARY, hidden_size=16, n_layer=2, n_head=2, **IDS)
@@ -214,6 +256,29 @@ def test_a_model_gives_the_same_with_them_and_is_left_as_it_was(
     for a, b in zip(found, expected, strict=True):
         assert (a - b).abs().max() <= 5e-5 * b.abs().max() + 1e-7
     assert ([dict(vars(module)) for module in model.modules()], dict(vars(file))) == before
+
+
+def test_norms_with_a_gate_compute_as_they_did():
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        plain = mamba2().eval().requires_grad_(False)
+    tokens = samples("llama", 3).inputs["input_ids"]
+    fast = FastLayers(add_adapter(Base(plain, ()), LoraConfig(rank=2, targets=("in_proj",)), 3))
+    assert any("Gated" in type(layer).__name__ for layer, _ in fast._layers)
+    expected = plain(input_ids=tokens).logits
+    with fast.applied():
+        found = plain(input_ids=tokens).logits
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_what_others_had_put_on_a_layer_is_there_again():
+    model = model_of(MAKERS["llama"][0])
+    fast = FastLayers(model)
+    layer, _ = fast._layers[0]
+    vars(layer)["forward"] = own
+    with fast.applied():
+        assert vars(layer)["forward"] is not own
+    assert vars(layer)["forward"] is own
 
 
 def test_an_error_within_leaves_the_model_as_it_was():

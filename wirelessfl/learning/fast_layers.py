@@ -1,7 +1,8 @@
 """A model's layers that are one pass over memory here (`loops`), where transformers needs several.
 
 Which of a model's layers they are is tried with random numbers, not taken from their names: many
-that are called alike add one to their weights, cap, or interleave.
+that are called alike add one to their weights, cap, or interleave. What was not tried, another
+precision or more arguments, is left to the model's own.
 """
 
 from __future__ import annotations
@@ -41,26 +42,31 @@ class FastLayers:
             found += [(module, _gate(module)) for module in model.modules()]
         self._layers = [(module, forward) for module, forward in found if forward is not None]
         files = {type(m).__module__ for m in model.modules()}
-        self._rotations = [file for name in sorted(files) if _rotates(file := sys.modules[name])]
+        self._rotations = [
+            file for name in sorted(files) if _rotates(file := sys.modules.get(name))
+        ]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model computes with them for the length of the block."""
-        before = [vars(file)[_ROTATION] for file in self._rotations]
+        forwards = [vars(module).get("forward") for module, _ in self._layers]
+        rotations = [vars(file)[_ROTATION] for file in self._rotations]
         try:
             for module, forward in self._layers:
                 vars(module)["forward"] = forward  # shadows the class's method
-            for file, original in zip(self._rotations, before, strict=True):
+            for file, original in zip(self._rotations, rotations, strict=True):
                 vars(file)[_ROTATION] = partial(_rotated, original)
             yield
         finally:
-            for module, _ in self._layers:
-                del vars(module)["forward"]
-            for file, original in zip(self._rotations, before, strict=True):
+            for (module, _), before in zip(self._layers, forwards, strict=True):
+                vars(module).pop("forward", None)
+                if before is not None:
+                    vars(module)["forward"] = before
+            for file, original in zip(self._rotations, rotations, strict=True):
                 vars(file)[_ROTATION] = original
 
 
-def _norm(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+def _norm(module: nn.Module) -> Callable[..., Any] | None:
     """How to compute a layer that turns out to be a root mean square norm."""
     weight = getattr(module, "weight", None)
     eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
@@ -71,31 +77,26 @@ def _norm(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
         return None
     x = _random(2, 5, len(weight)) * eps**0.5  # small enough for eps to count
     for own in (weight, weight + 1.0):
-        forward = partial(_normed, own.detach(), eps)
+        forward = partial(_normed, module.forward, own.detach(), eps)
         if _same(module, forward, x):
             return forward
     return None
 
 
-def _gate(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+def _gate(module: nn.Module) -> Callable[..., Any] | None:
     """How to compute what turns out to be three linear layers around SwiGLU."""
     children = dict(module.named_children())
     if not {"gate_proj", "up_proj", "down_proj"}.issubset(children):
         return None
-    gate, up, down = (children[f"{name}_proj"] for name in ("gate", "up", "down"))
-    width = getattr(gate, "in_features", None)
+    layers = [children[f"{name}_proj"] for name in ("gate", "up", "down")]
+    width = getattr(layers[0], "in_features", None)
     if not isinstance(width, int):
         return None
-
-    def forward(x: Tensor) -> Tensor:
-        opened: Tensor = _Gated.apply(gate(x), up(x))  # type: ignore[no-untyped-call]
-        y: Tensor = down(opened)
-        return y
-
+    forward = partial(_through_gate, module.forward, *layers)
     return forward if _same(module, forward, _random(2, 5, width)) else None
 
 
-def _rotates(file: ModuleType) -> bool:
+def _rotates(file: ModuleType | None) -> bool:
     """Whether the models in a file rotate queries and keys as `loops.rotate` does."""
     original = getattr(file, _ROTATION, None)
     if original is None:
@@ -130,13 +131,51 @@ def _random(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def _fast(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32
+def _fast(*arguments: Any) -> bool:
+    return all(
+        isinstance(x, Tensor) and x.device.type == "cpu" and x.dtype == torch.float32
+        for x in arguments
+    )
 
 
-def _normed(weight: Tensor, eps: float, x: Tensor) -> Tensor:
-    y: Tensor = _RmsNorm.apply(x, weight, eps)  # type: ignore[no-untyped-call]
-    return y
+def _normed(
+    original: Callable[..., Any], weight: Tensor, eps: float, /, *arguments: Any, **options: Any
+) -> Any:
+    """A norm, of its input alone."""
+    if len(arguments) != 1 or options or not _fast(*arguments):
+        return original(*arguments, **options)
+    return _RmsNorm.apply(*arguments, weight, eps)  # type: ignore[no-untyped-call]
+
+
+def _through_gate(
+    original: Callable[..., Any],
+    gate: nn.Module,
+    up: nn.Module,
+    down: nn.Module,
+    /,
+    *arguments: Any,
+    **options: Any,
+) -> Any:
+    """Three layers around SwiGLU, of their input alone."""
+    if len(arguments) != 1 or options or not _fast(*arguments):
+        return original(*arguments, **options)
+    [x] = arguments
+    return down(_Gated.apply(gate(x), up(x)))  # type: ignore[no-untyped-call]
+
+
+def _rotated(original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+    """`_ROTATION`, of queries and keys `[samples, heads, tokens, width of a head]` and angles.
+
+    Cosines and sines are `[samples or 1, tokens, width of a head]`.
+    """
+    if len(arguments) != 4 or options or not _fast(*arguments):
+        return original(*arguments, **options)
+    q, k, cos, sin = arguments
+    known = cos.dim() == 3 and cos.shape == sin.shape and len(cos) in (1, len(q))
+    if not known or any(x.dim() != 4 or x.shape[2:] != cos.shape[1:] for x in (q, k)):
+        return original(*arguments)
+    cos, sin = (x.detach().contiguous() for x in (cos, sin))
+    return tuple(_Rotation.apply(x, cos, sin) for x in (q, k))  # type: ignore[no-untyped-call]
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -156,34 +195,13 @@ class _RmsNorm(torch.autograd.Function):
         return dx, None, None
 
 
-def _rotated(
-    original: Callable[..., Any], q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *a: Any, **o: Any
-) -> Any:
-    """`_ROTATION`, as transformers calls it.
-
-    Args:
-        original: What does whatever is not done here.
-        q: `[samples, heads, tokens, width of a head]`, as is `k` but for its heads.
-        k: Likewise.
-        cos: `[samples or 1, tokens, width of a head]`, as is `sin`.
-        sin: Likewise.
-        a: Other arguments.
-        o: Other options.
-    """
-    whole = q.dim() == 4 and cos.shape[-1] == q.shape[-1]
-    if a or o or not whole or not all(_fast(x) for x in (q, k, cos, sin)):
-        return original(q, k, cos, sin, *a, **o)
-    cos, sin = (x.detach().contiguous() for x in (cos, sin))
-    return tuple(_Rotation.apply(x, cos, sin) for x in (q, k))  # type: ignore[no-untyped-call]
-
-
 class _Rotation(torch.autograd.Function):
     """Results lie in memory as attention reads them, tokens before heads."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         x = x.detach().transpose(1, 2)
-        y = torch.empty(x.shape)
+        y = x.new_empty(x.shape)
         ctx.save_for_backward(cos, sin)
         rotate(*_apart(x.flatten(2)), _rows(cos), _rows(sin), _heads(y))
         return y.transpose(1, 2)
@@ -201,7 +219,7 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         gate, up = gate.detach(), up.detach()
-        opened, y = torch.empty(gate.shape), torch.empty(gate.shape)
+        opened, y = gate.new_empty(gate.shape), gate.new_empty(gate.shape)
         ctx.save_for_backward(gate, up, opened)
         gated(*_apart(gate), *_apart(up), _rows(opened), _rows(y))
         return y

@@ -23,7 +23,7 @@ from wirelessfl.learning.task import Samples
 
 _ROUNDING = 1e-5  # of the largest number; 310 architectures: right ones 4e-7, wrong ones 4e-5
 _TIMES = 4.0  # what rounding does in the model, found to do at most 2 times that
-_MOST_ROUNDING = 1e-3  # where one could not tell any more
+_MOST_ROUNDING = 1e-4  # where one could not tell any more
 
 
 def packed_blocks(model: PeftModel, layout: Layout, samples: Samples) -> PackedBlocks | None:
