@@ -30,6 +30,7 @@ COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
+@pytest.mark.slow
 def test_looking_imports_little(arguments: list[str], forbidden: set[str]):
     code = (
         "import sys\nfrom wirelessfl.cli import app\n"

@@ -73,6 +73,7 @@ def _own_modules_are_forgotten(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("command", ["validate", "run", "compare", "plan", "draw"])
+@pytest.mark.slow
 def test_nothing_is_imported_unless_it_is_allowed(tmp_path: Path, command: str):
     section = "strategy: {kind: custom, target: 'own_refused:First'}"
     path = written(tmp_path, "own_refused", IMPORTED + STRATEGY, section)

@@ -23,6 +23,7 @@ def place() -> Iterator[Path]:
 
 @given(case=cases())
 @settings(max_examples=25, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
 def test_odd_command_lines_get_an_answer(place: Path, case: Case):
     what, answer = case.answer(place)
     assert answer.defect is None, (case.arguments, what, answer.err)

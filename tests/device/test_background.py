@@ -35,6 +35,7 @@ def waits_s(background: BackgroundWork, workers: int, clients: int, at_s: float 
     ("distribution", "second_moment"), [("exponential", 200.0), ("fixed", 100)]
 )
 @pytest.mark.parametrize("load", [0.3, 0.6])
+@pytest.mark.slow
 def test_one_worker_is_waited_for_as_pollaczek_and_khinchine_say(
     distribution: str, second_moment: float, load: float
 ):

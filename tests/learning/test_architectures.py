@@ -119,7 +119,17 @@ def test_numbers_that_are_not_finite_stay_a_clients_own(name: str, bad: int, pac
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("name", ["roberta", "distilbert", "llama", "qwen2", "gpt2-classes", "vit"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "roberta",
+        "llama",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("distilbert", "qwen2", "gpt2-classes", "vit")
+        ),
+    ],
+)
 def test_every_option_stacks(name: str, option: str, packed: bool):
     options = dict(OPTIONS[option])
     frozen = options.pop("frozen", False)

@@ -30,6 +30,7 @@ def timed(config: LearningConfig) -> LearningConfig:
 
 @pytest.mark.parametrize(("hidden", "layers", "heads"), SHAPES)
 @pytest.mark.parametrize("targets", ["auto", ("q_proj", "k_proj", "v_proj", "fc2")])
+@pytest.mark.slow
 def test_the_tiny_vit_costs_what_counting_says(hidden, layers, heads, targets):
     model = {"hidden": hidden, "layers": layers, "heads": heads}
     config = small_config(model=model, lora={"targets": targets})

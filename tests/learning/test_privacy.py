@@ -91,6 +91,7 @@ def test_what_nobody_sends_stays_without_noise():
 
 
 @pytest.mark.parametrize("mechanism", ["rdp", "prv"])
+@pytest.mark.slow
 def test_epsilon_is_opacuss(mechanism: str):
     private = privacy(noise_multiplier=1.1, delta=1e-6, accountant=mechanism)
     direct = accountants.create_accountant(mechanism)

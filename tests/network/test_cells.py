@@ -291,6 +291,7 @@ def test_a_single_cell_has_no_interference():
 # --- movement ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_shadowing_along_a_path_decorrelates_over_its_distance():
     products = []
     for seed in range(60):

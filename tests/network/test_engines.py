@@ -48,6 +48,7 @@ class SteppedLink(Link):
     leaving=st.sampled_from([0.0, 0.5]),
     slot_s=st.sampled_from([0.05, 0.3, 2.0, 50.0]),
 )
+@pytest.mark.slow
 def test_passing_many_events_at_once_tells_the_same_story(
     rule: SharingRule, seed: int, leaving: float, slot_s: float
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_dead_link_is_an_error_when_many_events_are_passed(rule: SharingRule) 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("engine", ["auto", "slotted"])
 @pytest.mark.parametrize("slot_s", [math.inf, 0.1])
+@pytest.mark.slow
 def test_a_rate_of_next_to_nothing_is_a_dead_link(
     rule: SharingRule, engine: Engine, slot_s: float
 ) -> None:

@@ -46,6 +46,7 @@ class PacedLink(Link):
 @settings(deadline=None, max_examples=20)
 @pytest.mark.parametrize("rule", TOLD)
 @given(seed=st.integers(0, 10**6), leaving=st.sampled_from([0.0, 0.3]))
+@pytest.mark.slow
 def test_both_engines_tell_the_same_story_of_flows_with_paces(
     rule: SharingRule, seed: int, leaving: float
 ) -> None:

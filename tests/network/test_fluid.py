@@ -104,6 +104,7 @@ def test_interrupting_a_run_does_not_change_it(rule: SharingRule) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 10), concave=st.booleans())
+@pytest.mark.slow
 def test_bits_flow_at_the_rates_of_the_shares(
     rule: SharingRule, seed: int, n: int, concave: bool
 ) -> None:

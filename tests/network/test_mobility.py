@@ -139,6 +139,7 @@ def test_gauss_markov_goes_on_at_its_speed_and_heading():
 
 
 @pytest.mark.parametrize("radius_m", [4.0, 100.0])
+@pytest.mark.slow
 def test_gauss_markov_keeps_uniform_places_uniform(radius_m: float):
     """Even where a client meets the border several times a second."""
     disc = Disc(DISC.centre_m, radius_m)
@@ -227,6 +228,7 @@ def test_a_client_goes_its_way_whoever_else_there_is():
 
 @pytest.mark.parametrize("there", [1000, 8**4, 8**4 + 1])
 @pytest.mark.parametrize("back", [1, 10, 100])
+@pytest.mark.slow
 def test_going_back_a_little_costs_little(back: int, there: int, monkeypatch):
     mobility, who = drive(clients=3), np.arange(3)
     mobility.positions_m(who, float(there))

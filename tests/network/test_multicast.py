@@ -127,6 +127,7 @@ def test_one_member_a_stream_is_unicast(rule: SharingRule, seed: int, leaving: f
 @settings(deadline=None, max_examples=20)
 @pytest.mark.parametrize("rule", RULES)
 @given(seed=st.integers(0, 10**6))
+@pytest.mark.slow
 def test_streams_conserve_bits_and_capacity(rule: SharingRule, seed: int) -> None:
     quality = np.random.default_rng(seed).exponential(size=(6, 5)) + 0.05
     told = story(multicast(FakeChannel(quality, slot_s=0.7), rule, 2.0), 6, seed, leaving=0.3)

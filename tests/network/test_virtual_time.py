@@ -42,6 +42,7 @@ from wirelessfl.scenario.network import Engine, NetworkConfig
 @settings(deadline=None, max_examples=25)
 @pytest.mark.parametrize("rule", RULES)
 @given(seed=st.integers(0, 10**6), leaving=st.sampled_from([0.0, 0.3, 0.9]))
+@pytest.mark.slow
 def test_both_engines_tell_the_same_story(rule: SharingRule, seed: int, leaving: float) -> None:
     channel = FakeChannel(np.random.default_rng(seed).uniform(0.2, 5.0, 6))
     assert_same_story(

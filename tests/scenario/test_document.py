@@ -48,6 +48,7 @@ scenarios = st.builds(
 
 @settings(max_examples=30, deadline=None)
 @given(scenarios)
+@pytest.mark.slow
 def test_a_dump_loads_back_to_the_same_scenario(scenario: Scenario):
     again = loads(dump(scenario))
     assert again == scenario

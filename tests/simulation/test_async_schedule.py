@@ -148,6 +148,7 @@ class Naive:
     buffer=st.integers(1, 5),
     overhead_s=st.sampled_from([0.0, 0.3, 2.0]),
 )
+@pytest.mark.slow
 def test_any_schedule_is_the_naive_simulators(mflops: list[int], buffer: int, overhead_s: float):
     """K updates of 3 clients, who may be in one model update more than once."""
     names = ["a", "b", "c"]

@@ -103,6 +103,7 @@ def test_whatever_the_fleet_every_job_has_one_end(
 
 
 @pytest.mark.parametrize("buffer", [1, 3])
+@pytest.mark.slow
 def test_with_everything_switched_on_a_run_repeats_to_the_last_bit(small, buffer: int):
     kind = "fedasync" if buffer == 1 else "fedbuff, buffer: 3"
     strategy = f"strategy={{kind: {kind}, participation: {{concurrency: 8}}}}"

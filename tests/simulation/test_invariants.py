@@ -74,6 +74,7 @@ def accesses(monkeypatch) -> list[Access]:
 
 
 @pytest.mark.parametrize("overrides", VARIANTS, ids=lambda o: " ".join(o) or "plain")
+@pytest.mark.slow
 def test_time_goes_forward_and_bits_and_bandwidth_are_conserved(small, accesses, overrides):
     if any("fading.kind" in override for override in overrides):
         kind = next(o for o in overrides if "fading.kind" in o).partition("=")[2]

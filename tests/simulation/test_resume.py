@@ -173,6 +173,7 @@ def test_a_state_does_not_change_the_fingerprint_nor_how_often_it_is_saved(small
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+@pytest.mark.slow
 def test_a_damaged_state_is_never_trusted(small, same, tmp_path: Path, damage: str):
     scenario = small("stop={rounds: 5}", "trace.checkpoint_every=2")
     interrupted(scenario, tmp_path, after=4)
@@ -237,6 +238,7 @@ def test_a_folder_that_cannot_be_written_is_said(small, tmp_path: Path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_signal_saves_the_state_at_the_end_of_the_round(
     small, same, tmp_path: Path, capfd, number: signal.Signals
 ):

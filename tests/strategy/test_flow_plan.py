@@ -202,6 +202,7 @@ def test_no_single_rank_can_be_changed_to_advantage():
                 assert total(moved, option) >= best * (1 - 5e-3)
 
 
+@pytest.mark.slow
 def test_senders_and_times_are_those_of_a_link_shared_equally():
     """A simulated link with delays and Poisson uploads, against m = (D + B)/(1 - B)."""
     rate, delay, band, until_s = (

@@ -32,6 +32,7 @@ def test_sketch_moments(k: int, gamma: int) -> None:
 
 
 @pytest.mark.parametrize(("k", "gamma"), [(2, 8), (5, 8)])
+@pytest.mark.slow
 def test_the_sketch_that_clients_use_has_these_moments(k: int, gamma: int) -> None:
     drawn = np.concatenate(
         [

@@ -70,6 +70,7 @@ def test_who_cannot_be_in_time_alone_is_left_out_and_so_are_ranks() -> None:
 
 @pytest.mark.parametrize("planner", PLANNERS)
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_rounds_are_cut_no_more_often_than_the_bound(planner: Planner, seed: int) -> None:
     task = problem(seed, clients=20)
     deadline_s = 0.9 * free_s(task, planner, 0.5)
@@ -136,6 +137,7 @@ def cut_round(plan: Plan, seen: Observation) -> RoundFeedback:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rounds_that_are_cut_make_plans_smaller_and_weights_no_larger() -> None:
     """Nothing arrives, against all expectation: fewer are asked, until rounds end in time."""
     chosen = strategy(40, "adaptive")

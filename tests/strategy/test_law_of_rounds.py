@@ -73,6 +73,7 @@ def test_law_of_rounds_is_exact_where_noise_follows_the_signal(level: float, ran
         assert worse[1] > left[1]
 
 
+@pytest.mark.slow
 def test_rounds_follow_the_law_and_the_best_step_its_coupling() -> None:
     """Rounds to a 33rd of the squared gradient, every plan at its own best step."""
     problem = replace(random_quadratics(3, clients=12, local_steps=2), data_noise=np.full(12, 0.2))

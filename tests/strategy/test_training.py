@@ -40,6 +40,7 @@ def test_adaptive_beats_tuned_uniform_participation_where_uploads_dominate(
     assert 1.3 * time_s(scarce, "adaptive", step=8) < uniform
 
 
+@pytest.mark.slow
 def test_coupling_keeps_a_step_stable_that_fixed_is_not(scarce: Federated) -> None:
     """At the step that suits full participation, a few clients' noise alone diverges."""
     few = {"participation": {"pilot_expected": 3.0}, "adapter": {"sketch": "off"}}

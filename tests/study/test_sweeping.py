@@ -95,6 +95,7 @@ def test_a_changed_scenario_does_not_replace_finished_members(timing, tmp_path, 
     assert result.runs["rounds"].tolist() == [5, 5]
 
 
+@pytest.mark.slow
 def test_the_folder_reads_back_as_the_same_sweep(timing, tmp_path: Path) -> None:
     live = sweep(timing(), VARY, ["uniform", "everyone"], [0, 1], tmp_path, jobs=1, command="x")
     moved = tmp_path.with_name("moved")

@@ -42,6 +42,7 @@ def test_of_many_classes_the_largest_are_named_and_no_sample_is_lost():
 
 @pytest.mark.parametrize("clients", [1, 5, 40, 200])
 @pytest.mark.parametrize("names", [["0", "1", "2"], [f"_owner ${n}$" for n in range(25)]])
+@pytest.mark.slow
 def test_it_is_drawn_for_few_and_many_and_equal_data_give_equal_files(
     clients: int, names: list[str], tmp_path: Path
 ):
