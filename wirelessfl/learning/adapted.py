@@ -123,7 +123,10 @@ class _AdaptedLinears(torch.autograd.Function):
         every: list[Tensor | None] = [None] * (2 * count)
         if not used:
             return None, None, None, *every
-        own = [(factors[2 * n], factors[2 * n + 1], *ctx.frozen[n]) for n in used]
+        own = []
+        for n in used:
+            weight, bias, gain = ctx.frozen[n]
+            own.append(Adapted(weight, bias, factors[2 * n], factors[2 * n + 1], gain))
         dys = [dy.contiguous() for dy in gradients if dy is not None]
         if ctx.merged:
             matrices = kept.split_with_sizes(ctx.d_outs, 1)
@@ -136,15 +139,11 @@ class _AdaptedLinears(torch.autograd.Function):
         return dx, None, None, *every
 
 
-Own = tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]
-"""A, B^T, W, bias and gain of a layer."""
-
-
 def _merged(
     dys: Sequence[Tensor],
     x: Tensor,
     matrices: Sequence[Tensor],
-    layers: Sequence[Own],
+    layers: Sequence[Adapted],
     sizes: Sizes,
     inward: bool,
 ) -> tuple[Tensor | None, list[tuple[Tensor, Tensor]]]:
@@ -155,9 +154,9 @@ def _merged(
         for dy, matrix in zip(dys[1:], matrices[1:], strict=True):
             add_times_(dx, dy, matrix, sizes)
     found = []
-    for dy, (a, b, _, _, gain) in zip(dys, layers, strict=True):
-        full = transposed_times(dy, x, a.shape[0], sizes).mul_(gain)
-        found.append((torch.bmm(b, full), torch.bmm(a, full.mT)))
+    for dy, layer in zip(dys, layers, strict=True):
+        full = transposed_times(dy, x, layer.a.shape[0], sizes).mul_(layer.gain)
+        found.append((torch.bmm(layer.b, full), torch.bmm(layer.a, full.mT)))
     return dx, found
 
 
@@ -165,23 +164,23 @@ def _apart(
     dys: Sequence[Tensor],
     x: Tensor,
     lows: Sequence[Tensor],
-    layers: Sequence[Own],
+    layers: Sequence[Adapted],
     sizes: Sizes,
     inward: bool,
 ) -> tuple[Tensor | None, list[tuple[Tensor, Tensor]]]:
     """Likewise."""
-    scaled = [(b * gain).mT for _, b, _, _, gain in layers]
+    scaled = [(layer.b * layer.gain).mT for layer in layers]
     d_low = _joined([times(dy, b, sizes) for dy, b in zip(dys, scaled, strict=True)])
     clients = scaled[0].shape[0]
     dx: Tensor | None = None
     if inward:
-        dx = linear(dys[0], layers[0][2].mT)
-        for dy, (_, _, weight, _, _) in zip(dys[1:], layers[1:], strict=True):
-            dx += linear(dy, weight.mT)
-        add_times_(dx, d_low, _joined([layer[0] for layer in layers]), sizes)
+        dx = linear(dys[0], layers[0].weight.mT)
+        for dy, layer in zip(dys[1:], layers[1:], strict=True):
+            dx += linear(dy, layer.weight.mT)
+        add_times_(dx, d_low, _joined([layer.a for layer in layers]), sizes)
     every_da = transposed_times(d_low, x, clients, sizes).chunk(len(dys), 1)
     every_db = [
-        transposed_times(low, dy, clients, sizes).mul_(layer[4])
+        transposed_times(low, dy, clients, sizes).mul_(layer.gain)
         for low, dy, layer in zip(lows, dys, layers, strict=True)
     ]
     return dx, list(zip(every_da, every_db, strict=True))
